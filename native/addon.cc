@@ -1,0 +1,16 @@
+#include <napi.h>
+
+#include "bind/aggregate.h"
+#include "bind/session.h"
+#include "bind/system.h"
+#include "bind/weights.h"
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+  oneround::bind::init_system(env, exports);
+  oneround::bind::init_weights(env, exports);
+  oneround::bind::init_session(env, exports);
+  oneround::bind::init_aggregate(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(oneround, init)

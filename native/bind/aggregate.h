@@ -1,0 +1,10 @@
+// factorizeSum and sumSquaredNorm of src/native/binding.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace oneround::bind {
+
+void init_aggregate(Napi::Env env, Napi::Object exports);
+
+}  // namespace oneround::bind

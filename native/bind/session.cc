@@ -1,0 +1,281 @@
+#include "bind/session.h"
+
+#include <new>
+
+#include "bind/session_options.h"
+#include "bind/values.h"
+#include "bind/weights.h"
+
+namespace oneround::bind {
+
+namespace {
+
+// A job around one batch. The session outlives it: the job holds a share.
+class BatchJob : public Job {
+ public:
+  BatchJob(std::shared_ptr<Session> session, Batch batch) : session_(std::move(session)), batch_(std::move(batch)) {}
+
+ protected:
+  std::shared_ptr<Session> session_;
+  Batch batch_;
+};
+
+class StepJob final : public BatchJob {
+ public:
+  StepJob(std::shared_ptr<Session> session, Batch batch, StepOptions options)
+      : BatchJob(std::move(session), std::move(batch)), options_(options) {}
+  Status run(const std::atomic<bool>& abort) override { return session_->step(batch_, options_, abort, &result_); }
+  Napi::Value result(Napi::Env env) override { return to_object(env, result_); }
+
+ private:
+  StepOptions options_;
+  StepResult result_;
+};
+
+class GradientJob final : public BatchJob {
+ public:
+  GradientJob(std::shared_ptr<Session> session, Batch batch, uint32_t seed)
+      : BatchJob(std::move(session), std::move(batch)), seed_(seed) {}
+  Status run(const std::atomic<bool>& abort) override {
+    const Status status = session_->gradient(batch_, seed_, abort, &result_);
+    const Parameters& parameters = session_->parameters();
+    if (status.is_ok()) gradient_.assign(parameters.gradient(), parameters.gradient() + parameters.count());
+    return status;
+  }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Object object = to_object(env, result_);
+    object.Set("gradient", to_float32(env, gradient_));
+    return object;
+  }
+
+ private:
+  uint32_t seed_;
+  StepResult result_;
+  std::vector<float> gradient_;
+};
+
+class EvaluateJob final : public BatchJob {
+ public:
+  using BatchJob::BatchJob;
+  Status run(const std::atomic<bool>& abort) override { return session_->evaluate(batch_, abort, &losses_, &tokens_); }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("losses", to_float64(env, losses_));
+    object.Set("tokens", to_int32(env, tokens_));
+    return object;
+  }
+
+ private:
+  std::vector<double> losses_;
+  std::vector<int32_t> tokens_;
+};
+
+class LogitsJob final : public BatchJob {
+ public:
+  using BatchJob::BatchJob;
+  Status run(const std::atomic<bool>& abort) override { return session_->logits(batch_, abort, &logits_); }
+  Napi::Value result(Napi::Env env) override { return to_float32(env, logits_); }
+
+ private:
+  std::vector<float> logits_;
+};
+
+// The base behind a Weights object; null after throwing.
+std::shared_ptr<const BaseWeights> read_weights(Napi::Value value) {
+  Napi::Object object;
+  if (!read_object(value, "weights", &object)) return nullptr;
+  const Weights* weights = Weights::unwrap(object);
+  if (weights == nullptr) {
+    refuse(value.Env(), "weights", "a Weights object");
+    return nullptr;
+  }
+  if (weights->base() == nullptr)
+    throw_status(value.Env(), Status::error(Code::closed, "the weights are closed", "Open the model again."));
+  return weights->base();
+}
+
+Status out_of_memory() {
+  return Status::error(Code::memory, "the session does not fit in memory", "Lower the batch, the cutoff or the rank.");
+}
+
+Napi::Value memory_budget(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  SessionOptions options;
+  std::shared_ptr<const BaseWeights> base = read_weights(info[0]);
+  if (base == nullptr || !read_session_options(info[1], &options)) return env.Undefined();
+  MemoryBudget budget;
+  if (Status s = Session::budget_of(std::move(base), std::move(options), &budget); !s.is_ok()) {
+    throw_status(env, s);
+    return env.Undefined();
+  }
+  return to_object(env, budget);
+}
+
+}  // namespace
+
+Napi::Function SessionObject::define(Napi::Env env) {
+  return DefineClass(env, "Session",
+                     {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
+                      InstanceAccessor<&SessionObject::budget>("budget"),
+                      InstanceMethod<&SessionObject::parameters>("parameters"),
+                      InstanceMethod<&SessionObject::set_parameters>("setParameters"),
+                      InstanceMethod<&SessionObject::load_base>("loadBase"),
+                      InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
+                      InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
+                      InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::gradient>("gradient"),
+                      InstanceMethod<&SessionObject::evaluate>("evaluate"), InstanceMethod<&SessionObject::logits>("logits"),
+                      InstanceMethod<&SessionObject::abort>("abort"), InstanceMethod<&SessionObject::close>("close")});
+}
+
+SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
+  SessionOptions options;
+  std::shared_ptr<const BaseWeights> base = read_weights(info[0]);
+  if (base == nullptr || !read_session_options(info[1], &options)) return;
+  Status status;
+  std::unique_ptr<Session> session;
+  try {
+    status = Session::create(std::move(base), std::move(options), &session);
+  } catch (const std::bad_alloc&) {
+    status = out_of_memory();
+  }
+  if (!status.is_ok()) {
+    throw_status(info.Env(), status);
+    return;
+  }
+  session_ = std::move(session);
+}
+
+SessionObject::~SessionObject() {
+  job_.abort();
+  job_.join();
+}
+
+bool SessionObject::ready(Napi::Env env) {
+  if (session_ == nullptr) {
+    throw_status(env, Status::error(Code::closed, "the session is closed", "Open a new one."));
+    return false;
+  }
+  if (job_.running()) {
+    throw_status(env, Status::error(Code::argument, "the session is busy", "Await its running job first."));
+    return false;
+  }
+  return true;
+}
+
+Napi::Value SessionObject::parameter_count(const Napi::CallbackInfo& info) {
+  if (!ready(info.Env())) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), static_cast<double>(session_->parameters().count()));
+}
+
+Napi::Value SessionObject::budget(const Napi::CallbackInfo& info) {
+  if (!ready(info.Env())) return info.Env().Undefined();
+  return to_object(info.Env(), session_->budget());
+}
+
+Napi::Value SessionObject::parameters(const Napi::CallbackInfo& info) {
+  if (!ready(info.Env())) return info.Env().Undefined();
+  const Parameters& p = session_->parameters();
+  return to_float32(info.Env(), {p.values(), static_cast<size_t>(p.count())});
+}
+
+void SessionObject::set_parameters(const Napi::CallbackInfo& info) {
+  std::span<const float> values;
+  if (!ready(info.Env()) || !read_float32(info[0], "values", &values)) return;
+  const Parameters& p = session_->parameters();
+  if (static_cast<int64_t>(values.size()) != p.count()) {
+    refuse(info.Env(), "values", "a Float32Array of parameterCount numbers");
+    return;
+  }
+  std::copy(values.begin(), values.end(), p.values());
+}
+
+void SessionObject::load_base(const Napi::CallbackInfo& info) {
+  if (ready(info.Env())) session_->load_base();
+}
+
+Napi::Value SessionObject::optimizer_state(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!ready(env)) return env.Undefined();
+  const Parameters& p = session_->parameters();
+  const size_t count = p.first_moment() == nullptr ? 0 : static_cast<size_t>(p.count());
+  Napi::Object state = Napi::Object::New(env);
+  state.Set("first", to_float32(env, {p.first_moment(), count}));
+  state.Set("second", to_float32(env, {p.second_moment(), count}));
+  state.Set("steps", static_cast<double>(p.steps));
+  return state;
+}
+
+void SessionObject::set_optimizer_state(const Napi::CallbackInfo& info) {
+  Napi::Object state;
+  std::span<const float> first, second;
+  size_t steps;
+  if (!ready(info.Env()) || !read_object(info[0], "state", &state) || !read_float32(state.Get("first"), "state.first", &first) ||
+      !read_float32(state.Get("second"), "state.second", &second) ||
+      !read_size(state.Get("steps"), "state.steps", 0, size_t{1} << 52, &steps))
+    return;
+  Parameters& p = session_->parameters();
+  const size_t count = p.first_moment() == nullptr ? 0 : static_cast<size_t>(p.count());
+  if (first.size() != count || second.size() != count || count == 0) {
+    refuse(info.Env(), "state", "the moments of a training session with as many parameters");
+    return;
+  }
+  std::copy(first.begin(), first.end(), p.first_moment());
+  std::copy(second.begin(), second.end(), p.second_moment());
+  p.steps = static_cast<int64_t>(steps);
+}
+
+template <class Make>
+Napi::Value SessionObject::start(const Napi::CallbackInfo& info, const Make& make) {
+  const Napi::Env env = info.Env();
+  Batch batch;
+  if (!ready(env) || !read_batch(info[0], &batch)) return env.Undefined();
+  if (Status s = session_->check(batch); !s.is_ok()) {
+    throw_status(env, s);
+    return env.Undefined();
+  }
+  std::unique_ptr<Job> job;
+  try {
+    job = make(std::move(batch));
+  } catch (const std::bad_alloc&) {
+    throw_status(env, out_of_memory());
+  }
+  if (job == nullptr) return env.Undefined();
+  return JobThread::start(env, std::move(job), info.This().As<Napi::Object>(), &job_);
+}
+
+Napi::Value SessionObject::step(const Napi::CallbackInfo& info) {
+  StepOptions options;
+  if (!read_step_options(info[1], &options)) return info.Env().Undefined();
+  return start(info, [&](Batch batch) { return std::make_unique<StepJob>(session_, std::move(batch), options); });
+}
+
+Napi::Value SessionObject::gradient(const Napi::CallbackInfo& info) {
+  size_t seed;
+  if (!read_size(info[1], "seed", 0, 0xffffffffu, &seed)) return info.Env().Undefined();
+  return start(info, [&](Batch batch) {
+    return std::make_unique<GradientJob>(session_, std::move(batch), static_cast<uint32_t>(seed));
+  });
+}
+
+Napi::Value SessionObject::evaluate(const Napi::CallbackInfo& info) {
+  return start(info, [&](Batch batch) { return std::make_unique<EvaluateJob>(session_, std::move(batch)); });
+}
+
+Napi::Value SessionObject::logits(const Napi::CallbackInfo& info) {
+  return start(info, [&](Batch batch) { return std::make_unique<LogitsJob>(session_, std::move(batch)); });
+}
+
+void SessionObject::abort(const Napi::CallbackInfo&) { job_.abort(); }
+
+void SessionObject::close(const Napi::CallbackInfo&) {
+  job_.abort();
+  job_.join();
+  session_.reset();
+}
+
+void init_session(Napi::Env env, Napi::Object exports) {
+  exports.Set("Session", SessionObject::define(env));
+  exports.Set("memoryBudget", Napi::Function::New(env, memory_budget, "memoryBudget"));
+}
+
+}  // namespace oneround::bind

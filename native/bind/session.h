@@ -1,0 +1,46 @@
+// The class Session and memoryBudget of src/native/binding.ts.
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "bind/job.h"
+#include "train/session.h"
+
+namespace oneround::bind {
+
+class SessionObject : public Napi::ObjectWrap<SessionObject> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit SessionObject(const Napi::CallbackInfo& info);
+  ~SessionObject() override;
+
+ private:
+  Napi::Value parameter_count(const Napi::CallbackInfo& info);
+  Napi::Value budget(const Napi::CallbackInfo& info);
+  Napi::Value parameters(const Napi::CallbackInfo& info);
+  void set_parameters(const Napi::CallbackInfo& info);
+  void load_base(const Napi::CallbackInfo& info);
+  Napi::Value optimizer_state(const Napi::CallbackInfo& info);
+  void set_optimizer_state(const Napi::CallbackInfo& info);
+  Napi::Value step(const Napi::CallbackInfo& info);
+  Napi::Value gradient(const Napi::CallbackInfo& info);
+  Napi::Value evaluate(const Napi::CallbackInfo& info);
+  Napi::Value logits(const Napi::CallbackInfo& info);
+  void abort(const Napi::CallbackInfo& info);
+  void close(const Napi::CallbackInfo& info);
+
+  // False after throwing CLOSED, or ARGUMENT while a job runs.
+  bool ready(Napi::Env env);
+  // Reads and checks the batch, then starts the job that `make` builds around it.
+  template <class Make>
+  Napi::Value start(const Napi::CallbackInfo& info, const Make& make);
+
+  std::shared_ptr<Session> session_;
+  JobHandle job_;
+};
+
+void init_session(Napi::Env env, Napi::Object exports);
+
+}  // namespace oneround::bind

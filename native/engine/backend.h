@@ -1,0 +1,101 @@
+// The seam to a device: one entry per operation. ops/cpu fills it from the kernels of the chosen instruction
+// set; a plugin may fill it too. Shapes: M rows (tokens), K in, N out, H heads, D head_dim.
+// `+=` means that the result is added to what is there. All activations and gradients are f32.
+// No entry allocates, blocks on anything but its own work, or keeps a pointer after it returns.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/tensor_view.h"
+
+namespace oneround {
+
+constexpr int32_t kBackendVersion = 1;
+
+struct AttentionShape {
+  int64_t heads = 0;
+  int64_t kv_heads = 0;  // divides heads
+  int64_t head_dim = 0;
+};
+
+struct AdamW {
+  double learning_rate, beta1, beta2, epsilon, weight_decay;
+  int64_t step;          // from 1
+  double gradient_scale;  // multiplies the gradient before it is used (clipping)
+};
+
+// LoRA dropout: element (row t of its segment, column c) of the mask comes from
+// Philox(key = {seed, layer}, counter = {segment.dropout_counter, t, c / 4}), so any batching gives the same mask.
+struct Dropout {
+  float rate = 0;  // 0: off
+  uint32_t seed = 0;
+  uint32_t layer = 0;
+};
+
+struct Backend {
+  int32_t version = kBackendVersion;
+  void* self = nullptr;
+  // Bytes of scratch that the largest call within these bounds will use; taken before the first step.
+  int64_t (*scratch_bytes)(void* self, int64_t max_rows, int64_t max_cols, int64_t longest_segment, AttentionShape shape);
+
+  // y[m,:] = table[ids[m],:]                                ids i32 [M], table [V,K], y [M,K]
+  void (*embed)(void* self, const int32_t* ids, const Weight& table, const Matrix& y);
+  // d_table[ids[m],:] += d_y[m,:]                           rows in order of m
+  void (*embed_backward)(void* self, const int32_t* ids, const Matrix& d_y, const Matrix& d_table);
+
+  // inv_rms[m] = 1/sqrt(mean(x[m,:]^2) + epsilon); y = x * inv_rms * weight      weight f32 [1,K]
+  void (*rms_norm)(void* self, const Matrix& x, const float* weight, float epsilon, const Matrix& y, float* inv_rms);
+  // the same y from a kept inv_rms
+  void (*rms_norm_again)(void* self, const Matrix& x, const float* weight, const float* inv_rms, const Matrix& y);
+  // d_x += the gradient through rms_norm; d_weight (null: not wanted) [1,K] +=, segment by segment
+  void (*rms_norm_backward)(void* self, const Matrix& x, const float* weight, const float* inv_rms, const Matrix& d_y,
+                            const Matrix& d_x, float* d_weight, Segments segments);
+
+  // y (+)= scale * x w'                                     x [M,K], w [N,K], y [M,N]
+  void (*linear)(void* self, const Matrix& x, const Weight& w, const Matrix& y, float scale, bool accumulate);
+  // d_x (+)= scale * d_y w                                  d_y [M,N], w [N,K], d_x [M,K]
+  void (*linear_d_x)(void* self, const Matrix& d_y, const Weight& w, const Matrix& d_x, float scale, bool accumulate);
+  // d_w += scale * d_y' x, segment by segment               d_y [M,N], x [M,K], d_w [N,K]
+  void (*linear_d_w)(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
+
+  // Rotary embedding in place on [M, H*D]; pairs (i, i + D/2); direction -1 is the inverse (and the backward pass).
+  // cos, sin: [positions, D/2]; a row's position is its place in its segment.
+  void (*rope)(void* self, const Matrix& x, int64_t heads, int64_t head_dim, const float* cos, const float* sin,
+               float direction, Segments segments);
+
+  // Causal softmax(q k' / sqrt(D)) v inside each segment. q [M,H*D], k v [M,Hkv*D], y [M,H*D];
+  // log_sum [M,H] = log of the softmax's denominator, kept for the backward pass.
+  void (*attention)(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
+                    const Matrix& log_sum, Segments segments);
+  // d_q, d_k, d_v are overwritten.
+  void (*attention_backward)(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape,
+                             const Matrix& y, const Matrix& log_sum, const Matrix& d_y, const Matrix& d_q,
+                             const Matrix& d_k, const Matrix& d_v, Segments segments);
+
+  // y = gate * sigmoid(gate) * up                           all [M,K]
+  void (*swiglu)(void* self, const Matrix& gate, const Matrix& up, const Matrix& y);
+  // d_gate and d_up are overwritten
+  void (*swiglu_backward)(void* self, const Matrix& gate, const Matrix& up, const Matrix& d_y, const Matrix& d_gate,
+                          const Matrix& d_up);
+
+  // y = x * mask / (1 - rate); y may be x. accumulate: y += instead.
+  void (*dropout)(void* self, const Matrix& x, const Matrix& y, Dropout dropout, Segments segments, bool accumulate);
+
+  // y += x                                                  both [M,K]
+  void (*add)(void* self, const Matrix& x, const Matrix& y);
+  // y[i,:] = x[rows[i],:]   and   y[rows[i],:] = x[i,:]
+  void (*gather_rows)(void* self, const Matrix& x, const int32_t* rows, const Matrix& y);
+  void (*scatter_rows)(void* self, const Matrix& x, const int32_t* rows, const Matrix& y);
+
+  // losses[m] = log(sum(exp(logits[m,:]))) - logits[m,labels[m]]; logits becomes d_logits = (softmax - onehot) * d_loss.
+  // d_loss == 0: logits are left unspecified.
+  void (*cross_entropy)(void* self, const Matrix& logits, const int32_t* labels, float d_loss, double* losses);
+
+  // sum of squares in double, in blocks counted from the start of the buffer
+  double (*squared_norm)(void* self, const float* x, int64_t count);
+  // decoupled weight decay, bias-corrected moments (Loshchilov and Hutter, arXiv 1711.05101)
+  void (*adamw)(void* self, float* parameters, const float* gradient, float* first, float* second, int64_t count, AdamW o);
+  void (*fill_zero)(void* self, float* x, int64_t count);
+};
+
+}  // namespace oneround

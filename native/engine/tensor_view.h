@@ -1,0 +1,72 @@
+// What ops see of memory: a row-major matrix that somebody else owns.
+#pragma once
+
+#include <cstdint>
+
+namespace oneround {
+
+// f32 and i32 are computed with; the others are storage types of base weights.
+enum class Type : int32_t { f32, f16, bf16, q4_1, q8_0, i32 };
+
+// Elements a storage block holds, and its bytes. Blocks lie along a row.
+constexpr int64_t block_elements(Type type) { return type == Type::q4_1 || type == Type::q8_0 ? 32 : 1; }
+constexpr int64_t block_bytes(Type type) {
+  switch (type) {
+    case Type::f32:
+    case Type::i32: return 4;
+    case Type::f16:
+    case Type::bf16: return 2;
+    case Type::q4_1: return 20;  // f16 scale, f16 minimum, 32 x 4 bits
+    case Type::q8_0: return 34;  // f16 scale, 32 x int8
+  }
+  return 0;
+}
+constexpr int64_t row_bytes(Type type, int64_t cols) { return cols / block_elements(type) * block_bytes(type); }
+
+// An f32 activation, gradient or parameter: [rows, cols], rows `stride` elements apart.
+struct Matrix {
+  float* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+
+  float* row(int64_t r) const { return data + r * stride; }
+  Matrix slice_rows(int64_t first, int64_t count) const { return {data + first * stride, count, cols, stride}; }
+  Matrix slice_cols(int64_t first, int64_t count) const { return {data + first, rows, count, stride}; }
+};
+inline Matrix matrix(float* data, int64_t rows, int64_t cols) { return {data, rows, cols, cols}; }
+
+// A weight as its file holds it: [rows, cols], any alignment, never written.
+// interleaved_heads != 0: the file's row (h, i, p) is row (h, p, i) of [heads, 2, rows / heads / 2].
+struct Weight {
+  const void* data = nullptr;
+  Type type = Type::f32;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t interleaved_heads = 0;
+
+  // The place in the file of a row counted in Hugging Face's order.
+  int64_t file_row(int64_t row) const {
+    if (interleaved_heads == 0) return row;
+    const int64_t head_dim = rows / interleaved_heads, half = head_dim / 2;
+    const int64_t h = row / head_dim, p = row % head_dim / half, i = row % half;
+    return h * head_dim + 2 * i + p;
+  }
+  const uint8_t* row(int64_t r) const {
+    return static_cast<const uint8_t*>(data) + file_row(r) * row_bytes(type, cols);
+  }
+};
+inline Weight weight_of(const Matrix& m) { return {m.data, Type::f32, m.rows, m.cols, 0}; }  // m.stride == m.cols
+
+// Rows of one example (later also of one client). Sums over rows are taken segment by segment.
+struct Segment {
+  int64_t first = 0;
+  int64_t count = 0;
+  uint32_t dropout_counter = 0;
+};
+struct Segments {
+  const Segment* data = nullptr;
+  int64_t count = 0;
+};
+
+}  // namespace oneround

@@ -1,0 +1,92 @@
+#include "engine/thread_pool.h"
+
+#include <chrono>
+
+namespace oneround {
+
+namespace {
+
+constexpr auto kSpin = std::chrono::microseconds(30);
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+// Spins until ready() or the limit; true when ready.
+template <class Ready>
+bool spin_until(Ready ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 32; i++) {
+      if (ready()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return ready();
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+    epoch_.fetch_add(1, std::memory_order_release);
+  }
+  wake_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::take_tasks(int worker) {
+  for (;;) {
+    const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
+    if (i >= count_) return;
+    task_(context_, i, worker);
+  }
+}
+
+void ThreadPool::run(int64_t count, Task task, const void* context) {
+  if (workers_.empty() || count <= 1) {
+    for (int64_t i = 0; i < count; i++) task(context, i, 0);
+    return;
+  }
+  count_ = count;
+  task_ = task;
+  context_ = context;
+  next_.store(0, std::memory_order_relaxed);
+  finished_.store(0, std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleeping_.load(std::memory_order_seq_cst) > 0) {
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    wake_.notify_all();
+  }
+  take_tasks(0);
+  const int all = static_cast<int>(workers_.size());
+  const auto done = [&] { return finished_.load(std::memory_order_acquire) == all; };
+  while (!spin_until(done)) std::this_thread::yield();
+}
+
+void ThreadPool::work(int worker) {
+  uint64_t seen = 0;
+  for (;;) {
+    const auto ready = [&] { return epoch_.load(std::memory_order_seq_cst) != seen; };
+    if (!spin_until(ready)) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      sleeping_.fetch_add(1, std::memory_order_seq_cst);
+      wake_.wait(lock, ready);
+      sleeping_.fetch_sub(1, std::memory_order_seq_cst);
+    }
+    seen = epoch_.load(std::memory_order_acquire);
+    if (stopping_) return;
+    take_tasks(worker);
+    finished_.fetch_add(1, std::memory_order_release);
+  }
+}
+
+}  // namespace oneround

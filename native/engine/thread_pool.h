@@ -1,0 +1,50 @@
+// A fork-join pool of one job: the thread that calls run() is worker 0. Workers spin briefly between operations and
+// then sleep (a sleeping fork-join costs about 16 us; spinning longer starves other processes).
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace oneround {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls task(context, i, worker) for each i in [0, count), in any order; returns when all are done.
+  // Which worker takes a task must not change a result.
+  using Task = void (*)(const void* context, int64_t index, int worker);
+  void run(int64_t count, Task task, const void* context);
+
+  template <class Body>
+  void for_each(int64_t count, const Body& body) {
+    run(count, [](const void* b, int64_t index, int worker) { (*static_cast<const Body*>(b))(index, worker); }, &body);
+  }
+
+ private:
+  void work(int worker);
+  void take_tasks(int worker);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::atomic<uint64_t> epoch_{0};
+  std::atomic<int> finished_{0};
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> sleeping_{0};
+  bool stopping_ = false;
+  int64_t count_ = 0;
+  Task task_ = nullptr;
+  const void* context_ = nullptr;
+};
+
+}  // namespace oneround

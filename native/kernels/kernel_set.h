@@ -1,0 +1,32 @@
+// The functions of one instruction set, by the names of Kernels' entries.
+#pragma once
+
+#include <cstdint>
+
+namespace oneround::ONEROUND_ISA {
+
+void tile(int64_t count, const float* a, int64_t row_step, int64_t k_step, const float* b, int vectors, float* c,
+          int64_t c_stride, int m, int n, float scale, bool accumulate);
+void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int64_t count, float* out);
+void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width, float* out,
+                          float* temporary);
+void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out);
+void dequantize(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
+
+float rms_norm(const float* x, const float* weight, float epsilon, int64_t count, float* y);
+void rms_norm_again(const float* x, const float* weight, float inv_rms, int64_t count, float* y);
+void rms_norm_backward(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x);
+void swiglu(const float* gate, const float* up, int64_t count, float* y);
+void swiglu_backward(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate, float* d_up);
+void add(const float* x, int64_t count, float* y);
+void multiply_add(const float* x, float factor, int64_t count, float* y);
+void scale(float factor, int64_t count, float* y);
+float dot(const float* x, const float* y, int64_t count);
+float exponentials(float* x, int64_t count, float* maximum);
+void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count);
+void rotate(float* x, const float* cos, const float* sin, float direction, int64_t half);
+double squared_norm(const float* x, int64_t count);
+void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float beta2,
+           float step_size, float second_scale, float epsilon, float decay, float gradient_scale);
+
+}  // namespace oneround::ONEROUND_ISA

@@ -1,0 +1,60 @@
+// What one instruction set offers to ops/cpu: plain C types only, so that no inline function of a header is
+// compiled with a higher set and picked by the linker for baseline code.
+#pragma once
+
+#include <cstdint>
+
+namespace oneround {
+
+struct Kernels {
+  const char* name;
+  int tile_rows;     // rows of a register tile
+  int vector_width;  // floats in a vector; a tile is 1 or 2 vectors wide
+
+  // --- matrix products (matmul_tile.cc, pack.cc, dequantize.cc) ---
+  // c[i,j] (+)= scale * sum_k a[i,k] * b[k,j], i < m <= tile_rows, j < n <= vectors * vector_width.
+  // a[i,k] at a[i*row_step + k*k_step]; b packed [count][vectors * vector_width]; one FMA chain over k per element.
+  void (*tile)(int64_t count, const float* a, int64_t row_step, int64_t k_step, const float* b, int vectors, float* c,
+               int64_t c_stride, int m, int n, float scale, bool accumulate);
+  // out[k][i] = a[i,k] for i < m, 0 for m <= i < tile_rows
+  void (*pack_a)(const float* a, int64_t row_step, int64_t k_step, int m, int64_t count, float* out);
+  // out[k][j] = row_j[first + k], 0 for j >= n; rows in storage `type`; temporary [n * count] floats
+  void (*pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
+                               float* out, float* temporary);
+  // out[k][j] = row_k[first + j], 0 for j >= n
+  void (*pack_rows)(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out);
+  // out[i] = row[first + i]
+  void (*dequantize)(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
+
+  // --- one row at a time (rows.cc) ---
+  float (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t count, float* y);  // returns inv_rms
+  void (*rms_norm_again)(const float* x, const float* weight, float inv_rms, int64_t count, float* y);
+  void (*rms_norm_backward)(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x);
+  void (*swiglu)(const float* gate, const float* up, int64_t count, float* y);
+  void (*swiglu_backward)(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate, float* d_up);
+  void (*add)(const float* x, int64_t count, float* y);                        // y += x
+  void (*multiply_add)(const float* x, float factor, int64_t count, float* y);  // y += factor * x
+  void (*scale)(float factor, int64_t count, float* y);                        // y *= factor
+  float (*dot)(const float* x, const float* y, int64_t count);
+  // x = exp(x - max); returns the sum and the maximum
+  float (*exponentials)(float* x, int64_t count, float* maximum);
+  // p = exp(p - log_sum) for i < valid, 0 up to count; d_p = p * (d_p - delta) * factor
+  void (*softmax_backward)(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count);
+  // rotates pairs (x[i], x[i + half]) by direction * angle
+  void (*rotate)(float* x, const float* cos, const float* sin, float direction, int64_t half);
+  double (*squared_norm)(const float* x, int64_t count);
+  void (*adamw)(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float beta2,
+                float step_size, float second_scale, float epsilon, float decay, float gradient_scale);
+};
+
+// Each is defined in its own instruction set's library; null where the library was not built.
+const Kernels* kernels_scalar();
+const Kernels* kernels_avx2();
+const Kernels* kernels_avx512();
+
+// The best set of this machine, or the lower one that `forced` names. Null: unknown here.
+const Kernels* select_kernels(const char* forced);
+// Fills names of the sets that this machine can run, worst first; returns how many.
+int available_kernels(const char* names[3]);
+
+}  // namespace oneround

@@ -1,0 +1,170 @@
+// Operations on one row. Each loop runs over whole vectors and then one padded part, with the same arithmetic.
+#include <cmath>
+
+#include "kernels/kernel_set.h"
+#include "kernels/vector.h"
+
+namespace oneround::ONEROUND_ISA {
+
+namespace {
+
+// Calls body(i, n): n == kWidth for whole vectors, less for the last part.
+template <class Body>
+inline void for_vectors(int64_t count, Body body) {
+  int64_t i = 0;
+  for (; i + kWidth <= count; i += kWidth) body(i, static_cast<int64_t>(kWidth));
+  if (i < count) body(i, count - i);
+}
+inline Vec get(const float* p, int64_t n) { return n == kWidth ? load(p) : load_part(p, n); }
+inline void put(float* p, Vec v, int64_t n) {
+  if (n == kWidth)
+    store(p, v);
+  else
+    store_part(p, v, n);
+}
+inline Vec sigmoid(Vec x) { return div(set1(1.0f), add(set1(1.0f), exponential(sub(zero(), x)))); }
+
+}  // namespace
+
+// y = x * weight / sqrt(mean(x^2) + epsilon)
+float rms_norm(const float* x, const float* weight, float epsilon, int64_t count, float* y) {
+  Vec squares = zero();
+  for_vectors(count, [&](int64_t i, int64_t n) {
+    const Vec v = get(x + i, n);
+    squares = fma(v, v, squares);
+  });
+  const float inv_rms = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(count) + epsilon);
+  rms_norm_again(x, weight, inv_rms, count, y);
+  return inv_rms;
+}
+
+void rms_norm_again(const float* x, const float* weight, float inv_rms, int64_t count, float* y) {
+  const Vec factor = set1(inv_rms);
+  for_vectors(count, [&](int64_t i, int64_t n) { put(y + i, mul(mul(get(x + i, n), factor), get(weight + i, n)), n); });
+}
+
+// d_x += inv_rms * (w d_y) - x * inv_rms^3 * mean(w d_y x)
+void rms_norm_backward(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x) {
+  Vec products = zero();
+  for_vectors(count, [&](int64_t i, int64_t n) {
+    products = fma(mul(get(weight + i, n), get(d_y + i, n)), get(x + i, n), products);
+  });
+  const float mean = sum_lanes(products) / static_cast<float>(count);
+  const Vec along = set1(-mean * inv_rms * inv_rms * inv_rms), factor = set1(inv_rms);
+  for_vectors(count, [&](int64_t i, int64_t n) {
+    Vec d = fma(mul(get(weight + i, n), get(d_y + i, n)), factor, get(d_x + i, n));
+    put(d_x + i, fma(along, get(x + i, n), d), n);
+  });
+}
+
+// y = gate * sigmoid(gate) * up
+void swiglu(const float* gate, const float* up, int64_t count, float* y) {
+  for_vectors(count, [&](int64_t i, int64_t n) {
+    const Vec g = get(gate + i, n);
+    put(y + i, mul(mul(g, sigmoid(g)), get(up + i, n)), n);
+  });
+}
+
+// d_gate = d_y * up * s * (1 + g (1 - s)), d_up = d_y * g * s, s = sigmoid(g); d_gate may be gate, d_up may be up
+void swiglu_backward(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate, float* d_up) {
+  const Vec one = set1(1.0f);
+  for_vectors(count, [&](int64_t i, int64_t n) {
+    const Vec g = get(gate + i, n), u = get(up + i, n), d = get(d_y + i, n), s = sigmoid(g);
+    const Vec slope = mul(s, fma(g, sub(one, s), one));
+    put(d_gate + i, mul(mul(d, u), slope), n);
+    put(d_up + i, mul(d, mul(g, s)), n);
+  });
+}
+
+void add(const float* x, int64_t count, float* y) {
+  for_vectors(count, [&](int64_t i, int64_t n) { put(y + i, add(get(y + i, n), get(x + i, n)), n); });
+}
+
+void multiply_add(const float* x, float factor, int64_t count, float* y) {
+  const Vec f = set1(factor);
+  for_vectors(count, [&](int64_t i, int64_t n) { put(y + i, fma(f, get(x + i, n), get(y + i, n)), n); });
+}
+
+void scale(float factor, int64_t count, float* y) {
+  const Vec f = set1(factor);
+  for_vectors(count, [&](int64_t i, int64_t n) { put(y + i, mul(f, get(y + i, n)), n); });
+}
+
+float dot(const float* x, const float* y, int64_t count) {
+  Vec sum = zero();
+  for_vectors(count, [&](int64_t i, int64_t n) { sum = fma(get(x + i, n), get(y + i, n), sum); });
+  return sum_lanes(sum);
+}
+
+float exponentials(float* x, int64_t count, float* maximum) {
+  float top = x[0];
+  int64_t i = 0;
+  if (count >= kWidth) {
+    Vec m = load(x);
+    for (i = kWidth; i + kWidth <= count; i += kWidth) m = max(m, load(x + i));
+    top = max_lanes(m);
+  }
+  for (; i < count; i++) top = x[i] > top ? x[i] : top;
+  const Vec shift = set1(top);
+  Vec sum = zero();
+  float part = 0.0f;
+  for_vectors(count, [&](int64_t at, int64_t n) {
+    const Vec e = exponential(sub(get(x + at, n), shift));
+    put(x + at, e, n);
+    if (n == kWidth)
+      sum = add(sum, e);
+    else
+      for (int64_t j = 0; j < n; j++) part += x[at + j];
+  });
+  *maximum = top;
+  return sum_lanes(sum) + part;
+}
+
+void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count) {
+  const Vec shift = set1(log_sum), d = set1(delta), f = set1(factor);
+  for_vectors(valid, [&](int64_t i, int64_t n) {
+    const Vec e = exponential(sub(get(p + i, n), shift));
+    put(p + i, e, n);
+    put(d_p + i, mul(mul(e, sub(get(d_p + i, n), d)), f), n);
+  });
+  for (int64_t i = valid; i < count; i++) p[i] = d_p[i] = 0.0f;
+}
+
+// (a, b) -> (a cos - b sin, b cos + a sin)
+void rotate(float* x, const float* cos, const float* sin, float direction, int64_t half) {
+  const Vec sign = set1(direction);
+  for_vectors(half, [&](int64_t i, int64_t n) {
+    const Vec a = get(x + i, n), b = get(x + half + i, n), c = get(cos + i, n), s = mul(sign, get(sin + i, n));
+    put(x + i, sub(mul(a, c), mul(b, s)), n);
+    put(x + half + i, fma(b, c, mul(a, s)), n);
+  });
+}
+
+// Blocks of 4096 in f32 lanes, then double: the same order whatever the caller's threads.
+double squared_norm(const float* x, int64_t count) {
+  double total = 0;
+  for (int64_t first = 0; first < count; first += 4096) {
+    const int64_t n = count - first < 4096 ? count - first : 4096;
+    total += static_cast<double>(dot(x + first, x + first, n));
+  }
+  return total;
+}
+
+// g = gradient * gradient_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+// p = p * decay - step_size * m / (sqrt(v) * second_scale + epsilon)
+void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float beta2,
+           float step_size, float second_scale, float epsilon, float decay, float gradient_scale) {
+  const Vec b1 = set1(beta1), b2 = set1(beta2), c1 = set1(1.0f - beta1), c2 = set1(1.0f - beta2);
+  const Vec size = set1(step_size), root = set1(second_scale), e = set1(epsilon), keep = set1(decay), g_scale = set1(gradient_scale);
+  for_vectors(count, [&](int64_t i, int64_t n) {
+    const Vec g = mul(get(gradient + i, n), g_scale);
+    const Vec m = fma(b1, get(first + i, n), mul(c1, g));
+    const Vec v = fma(b2, get(second + i, n), mul(c2, mul(g, g)));
+    put(first + i, m, n);
+    put(second + i, v, n);
+    const Vec step = div(m, fma(square_root(v), root, e));
+    put(parameters + i, sub(mul(get(parameters + i, n), keep), mul(size, step)), n);
+  });
+}
+
+}  // namespace oneround::ONEROUND_ISA

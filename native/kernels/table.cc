@@ -1,0 +1,41 @@
+#include "kernels/kernel_set.h"
+#include "kernels/kernels.h"
+#include "kernels/vector.h"
+
+#define ONEROUND_TEXT_OF(x) #x
+#define ONEROUND_TEXT(x) ONEROUND_TEXT_OF(x)
+#define ONEROUND_JOIN_OF(a, b) a##b
+#define ONEROUND_JOIN(a, b) ONEROUND_JOIN_OF(a, b)
+
+namespace oneround {
+
+const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
+  using namespace ONEROUND_ISA;
+  static const Kernels table = {
+      ONEROUND_TEXT(ONEROUND_ISA),
+      kTileRows,
+      kWidth,
+      ONEROUND_ISA::tile,
+      ONEROUND_ISA::pack_a,
+      ONEROUND_ISA::pack_rows_as_columns,
+      ONEROUND_ISA::pack_rows,
+      ONEROUND_ISA::dequantize,
+      ONEROUND_ISA::rms_norm,
+      ONEROUND_ISA::rms_norm_again,
+      ONEROUND_ISA::rms_norm_backward,
+      ONEROUND_ISA::swiglu,
+      ONEROUND_ISA::swiglu_backward,
+      static_cast<void (*)(const float*, int64_t, float*)>(ONEROUND_ISA::add),
+      ONEROUND_ISA::multiply_add,
+      ONEROUND_ISA::scale,
+      ONEROUND_ISA::dot,
+      ONEROUND_ISA::exponentials,
+      ONEROUND_ISA::softmax_backward,
+      ONEROUND_ISA::rotate,
+      ONEROUND_ISA::squared_norm,
+      ONEROUND_ISA::adamw,
+  };
+  return &table;
+}
+
+}  // namespace oneround

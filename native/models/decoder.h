@@ -1,0 +1,72 @@
+// A decoder as a base, what trains, and what is added; forward and backward over packed examples.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "models/block.h"
+#include "models/head.h"
+
+namespace oneround {
+
+struct DecoderLimits {
+  int64_t rows = 0;             // most rows of one pass
+  int64_t longest_segment = 0;
+  bool training = false;        // false: one block's activations serve all
+};
+
+class Decoder {
+ public:
+  // `overlays` must outlive the decoder.
+  static Status create(std::shared_ptr<const BaseWeights> base, const Parameters& parameters,
+                       const std::vector<Overlay>& overlays, DecoderLimits limits, std::unique_ptr<Decoder>* out);
+
+  // Bytes that lay_out() takes.
+  int64_t activation_bytes() const;
+  // Takes all buffers, fills the rotary tables and reads the frozen norms.
+  Status allocate(const Backend& backend);
+  // Widest matrix dimension, for the backend's scratch.
+  int64_t widest() const;
+
+  // Losses per labelled row, no gradient.
+  Status losses(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, double* losses,
+                const std::atomic<bool>& abort);
+  // The same, and gradients of d_loss * sum(losses) added to the parameters'.
+  Status backward(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, float d_loss,
+                  const uint32_t* dropout_seed, double* losses, const std::atomic<bool>& abort);
+  Status logits(const Backend& backend, const int32_t* ids, Segments segments, float* out, const std::atomic<bool>& abort);
+
+ private:
+  Status bind(const Parameters& parameters, const std::vector<Overlay>& overlays);
+  LinearLayer bind_linear(const Parameters& parameters, const std::vector<Overlay>& overlays, const std::string& name);
+  const float* bind_norm(const Parameters& parameters, const std::string& name, float** d_norm);
+  void lay_out(Arena* arena);
+  BlockContext context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const;
+  // Runs all blocks; the last one's output is in final_.
+  Status forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort);
+
+  std::shared_ptr<const BaseWeights> base_;
+  DecoderLimits limits_;
+  std::vector<BlockWeights> blocks_;
+  HeadWeights head_;
+  Weight embedding_;
+  Matrix d_embedding_;
+  struct FrozenNorm {
+    const Weight* stored;
+    std::vector<float> values;  // as f32
+  };
+  std::vector<FrozenNorm> norms_;
+  int64_t first_trained_ = 0;  // blocks below it need no gradient
+
+  Arena arena_;
+  std::vector<BlockActivations> kept_;
+  BlockScratch scratch_;
+  HeadScratch head_scratch_;
+  Matrix final_, d_;
+  float* cos_ = nullptr;
+  float* sin_ = nullptr;
+};
+
+}  // namespace oneround

@@ -1,0 +1,106 @@
+// Decoder's buffers and passes; decoder.cc binds weights and lays buffers out.
+#include <cstring>
+
+#include "engine/elementary.h"
+#include "models/decoder.h"
+
+namespace oneround {
+
+namespace {
+
+Status stopped() { return Status::error(Code::aborted, "stopped", "Start again to go on."); }
+
+// The first `rows` rows of every buffer.
+BlockActivations top_rows(BlockActivations kept, int64_t rows) {
+  for (Matrix* m : {&kept.x, &kept.q, &kept.k, &kept.v, &kept.attended, &kept.log_sum, &kept.middle, &kept.gate, &kept.up})
+    m->rows = rows;
+  return kept;
+}
+BlockScratch top_rows(BlockScratch scratch, int64_t rows) {
+  for (Matrix* m : {&scratch.normed, &scratch.d_normed, &scratch.active, &scratch.d_active, &scratch.d_attended, &scratch.d_q,
+                    &scratch.d_k, &scratch.d_v})
+    m->rows = rows;
+  return scratch;
+}
+
+int64_t row_count(Segments segments) {
+  const Segment& last = segments.data[segments.count - 1];
+  return last.first + last.count;
+}
+
+}  // namespace
+
+Status Decoder::allocate(const Backend& backend) {
+  if (!arena_.reserve(activation_bytes() + 64))
+    return Status::error(Code::memory, "no memory for activations of " + std::to_string(limits_.rows) + " rows",
+                         "Lower the batch or the cutoff.");
+  lay_out(&arena_);
+  const DecoderShape& s = base_->shape();
+  const int64_t half = s.head_dim / 2;
+  for (int64_t t = 0; t < limits_.longest_segment; t++)
+    for (int64_t i = 0; i < half; i++) {
+      double sine, cosine;
+      sine_cosine(static_cast<double>(t) * s.inverse_frequencies[static_cast<size_t>(i)], &sine, &cosine);
+      cos_[t * half + i] = static_cast<float>(cosine);
+      sin_[t * half + i] = static_cast<float>(sine);
+    }
+  for (FrozenNorm& norm : norms_) copy_weight(backend, *norm.stored, norm.values.data());
+  return Status::ok();
+}
+
+BlockContext Decoder::context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const {
+  return {&backend, &base_->shape(), cos_, sin_, segments, dropout_seed};
+}
+
+Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort) {
+  const Backend& backend = *context.backend;
+  const int64_t layers = base_->shape().layers;
+  const BlockScratch scratch = top_rows(scratch_, rows);
+  const Matrix last = final_.slice_rows(0, rows);
+  backend.embed(backend.self, ids, embedding_, kept_[0].x.slice_rows(0, rows));
+  for (int64_t i = 0; i < layers; i++) {
+    if (abort.load(std::memory_order_relaxed)) return stopped();
+    const bool separate = limits_.training;
+    const BlockActivations kept = top_rows(kept_[static_cast<size_t>(separate ? i : 0)], rows);
+    const Matrix y = i + 1 == layers ? last : separate ? kept_[static_cast<size_t>(i + 1)].x.slice_rows(0, rows) : kept.x;
+    block_forward(context, blocks_[static_cast<size_t>(i)], kept, scratch, y);
+  }
+  return Status::ok();
+}
+
+Status Decoder::losses(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, double* losses,
+                       const std::atomic<bool>& abort) {
+  const BlockContext pass = context(backend, segments, nullptr);
+  const int64_t rows = row_count(segments);
+  if (Status s = forward(pass, ids, rows, abort); !s.is_ok()) return s;
+  return head_loss(pass, head_, head_scratch_, final_.slice_rows(0, rows), labels, 0.0f, {}, losses, abort);
+}
+
+Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, float d_loss,
+                         const uint32_t* dropout_seed, double* losses, const std::atomic<bool>& abort) {
+  const BlockContext pass = context(backend, segments, dropout_seed);
+  const int64_t rows = row_count(segments);
+  if (Status s = forward(pass, ids, rows, abort); !s.is_ok()) return s;
+  const Matrix d = d_.slice_rows(0, rows);
+  if (Status s = head_loss(pass, head_, head_scratch_, final_.slice_rows(0, rows), labels, d_loss, d, losses, abort); !s.is_ok())
+    return s;
+  const BlockScratch scratch = top_rows(scratch_, rows);
+  for (int64_t i = base_->shape().layers - 1; i >= first_trained_; i--) {
+    if (abort.load(std::memory_order_relaxed)) return stopped();
+    block_backward(pass, blocks_[static_cast<size_t>(i)], top_rows(kept_[static_cast<size_t>(i)], rows), scratch, d,
+                   i > first_trained_ || d_embedding_.data != nullptr);
+  }
+  if (d_embedding_.data != nullptr) backend.embed_backward(backend.self, ids, d, d_embedding_);
+  return Status::ok();
+}
+
+Status Decoder::logits(const Backend& backend, const int32_t* ids, Segments segments, float* out,
+                       const std::atomic<bool>& abort) {
+  const BlockContext pass = context(backend, segments, nullptr);
+  const int64_t rows = row_count(segments);
+  if (Status s = forward(pass, ids, rows, abort); !s.is_ok()) return s;
+  head_logits(pass, head_, head_scratch_, final_.slice_rows(0, rows), matrix(out, rows, base_->shape().vocabulary));
+  return Status::ok();
+}
+
+}  // namespace oneround

@@ -1,0 +1,39 @@
+// Final norm, vocabulary logits and cross-entropy, in chunks of rows and only for rows that have a label:
+// the matrix [tokens, vocabulary] never exists whole.
+#pragma once
+
+#include <atomic>
+
+#include "models/block.h"
+
+namespace oneround {
+
+// Rows of a chunk; a multiple of the products' depth block, so that sums over rows do not depend on batching.
+constexpr int64_t kHeadRows = 256;
+
+struct HeadWeights {
+  const float* norm = nullptr;  // [hidden]
+  float* d_norm = nullptr;      // null: frozen
+  Weight vocabulary;            // [V, hidden]
+  Matrix d_vocabulary;          // data null: frozen
+};
+
+struct HeadScratch {
+  Matrix chosen, normed, d_normed, d_chosen;  // [kHeadRows, hidden]
+  Matrix logits;                              // [kHeadRows, V]
+  float* inv_rms = nullptr;                   // [kHeadRows]
+  int32_t* rows = nullptr;                    // [kHeadRows]
+  int32_t* labels = nullptr;                  // [kHeadRows]
+  Segment* segments = nullptr;                // [kHeadRows]
+};
+
+// losses[m] for each row m of x with labels[m] >= 0 (others untouched). d_loss != 0: d_x (all of it overwritten) is the
+// gradient of d_loss * sum(losses), and the head's own gradients are added to. Status aborted when asked between chunks.
+Status head_loss(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,
+                 const int32_t* labels, float d_loss, const Matrix& d_x, double* losses, const std::atomic<bool>& abort);
+
+// y [M, V] = logits of every row
+void head_logits(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,
+                 const Matrix& y);
+
+}  // namespace oneround

@@ -1,0 +1,51 @@
+// One linear layer with whatever is attached to it: y = W x [+ overlay x] [+ scale B A dropout(x)].
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/arena.h"
+#include "engine/backend.h"
+#include "models/base_weights.h"
+#include "models/parameters.h"
+
+namespace oneround {
+
+// Frozen difference to the base, given as factors. Kept as factors while that is cheaper than the dense product.
+struct Overlay {
+  std::string layer;
+  int64_t rank = 0;
+  std::vector<float> a;  // [rank, in]
+  std::vector<float> b;  // [out, rank]; empty where `a` is the dense delta [out, in]
+  bool dense() const { return b.empty(); }
+};
+
+// Buffers that all layers use in turn. rows x the widest that is needed.
+struct LinearScratch {
+  float* dropped = nullptr;    // dropout(x), or its gradient
+  float* lora_d = nullptr;     // d_u
+  float* overlay_u = nullptr;  // A x of an overlay, and its gradient
+};
+
+struct LinearLayer {
+  Weight weight;
+  Matrix d_weight;  // data null: frozen
+  Matrix a, b, d_a, d_b;  // data null: no LoRA
+  float scale = 0;
+  Dropout dropout;
+  const Overlay* overlay = nullptr;
+
+  bool has_lora() const { return a.data != nullptr; }
+  bool trains() const { return has_lora() || d_weight.data != nullptr; }
+  int64_t rank() const { return a.rows; }
+};
+
+// u: [rows, rank], kept for the backward pass; null without LoRA. `dropout_seed` null: no dropout.
+void linear_forward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& y, float* u,
+                    const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments);
+
+// Adds to the layer's gradients; d_x (data null: not wanted) is overwritten, or added to.
+void linear_backward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& d_y, const Matrix& d_x,
+                     bool accumulate, float* u, const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments);
+
+}  // namespace oneround

@@ -1,0 +1,24 @@
+// How a worker's attention scratch is divided; counted and taken by the same lines.
+#pragma once
+
+#include "ops/matmul.h"
+
+namespace oneround {
+
+// L: longest segment, D: head_dim; panels are padded to a tile's width.
+struct AttentionScratch {
+  float* scores = nullptr;       // [kQueryBlock, score_stride]
+  float* d_scores = nullptr;     // [kQueryBlock, score_stride]
+  float* k_columns = nullptr;    // k' packed: depth D, columns L
+  float* v_columns = nullptr;    // v' packed: depth D, columns L
+  float* k_rows = nullptr;       // k packed: depth L, columns D
+  float* v_rows = nullptr;       // v packed: depth L, columns D (forward only; shares v_columns' place)
+  float* q_rows = nullptr;       // a block of q packed: depth kQueryBlock, columns D
+  float* d_y_rows = nullptr;     // a block of d_y packed: depth kQueryBlock, columns D
+  int64_t score_stride = 0;
+  int64_t floats = 0;
+};
+
+AttentionScratch divide_attention_scratch(const CpuContext& context, float* base, int64_t longest_segment, AttentionShape shape);
+
+}  // namespace oneround

@@ -1,0 +1,88 @@
+#include "ops/cpu_backend.h"
+
+#include <cstdlib>
+
+#include "ops/cpu_context.h"
+#include "ops/entries.h"
+
+namespace oneround {
+
+void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_t longest_segment, AttentionShape shape) {
+  const int64_t tile_rows = kernels.tile_rows;
+  packed_a = from->take<float>(kGroupRows * kGroupDepth);
+  scratch.resize(static_cast<size_t>(pool.threads()));
+  const int64_t deepest = std::max({kDepth, longest_segment, shape.head_dim});
+  for (WorkerScratch& mine : scratch) {
+    mine.b = from->take<float>(kChunkPanels * width() * kDepth);
+    mine.converted = from->take<float>(width() * std::max(kDepth, shape.head_dim));
+    mine.a_edge = from->take<float>(tile_rows * deepest);
+    mine.attention = from->take<float>(attention_scratch(*this, longest_segment, shape));
+  }
+  // One block a row at most when every segment is one row long, or blocks of kDepth over the widest layer.
+  depth_blocks.reserve(static_cast<size_t>(max_rows + max_cols / kDepth + 1));
+}
+
+namespace {
+
+class Cpu final : public CpuBackend {
+ public:
+  Cpu(const Kernels& kernels, int threads) : context_(kernels, threads) {
+    table_.self = &context_;
+    table_.scratch_bytes = scratch_bytes;
+    table_.embed = ops::embed;
+    table_.embed_backward = ops::embed_backward;
+    table_.rms_norm = ops::rms_norm;
+    table_.rms_norm_again = ops::rms_norm_again;
+    table_.rms_norm_backward = ops::rms_norm_backward;
+    table_.linear = ops::linear;
+    table_.linear_d_x = ops::linear_d_x;
+    table_.linear_d_w = ops::linear_d_w;
+    table_.rope = ops::rope;
+    table_.attention = ops::attention;
+    table_.attention_backward = ops::attention_backward;
+    table_.swiglu = ops::swiglu;
+    table_.swiglu_backward = ops::swiglu_backward;
+    table_.dropout = ops::dropout;
+    table_.add = ops::add;
+    table_.gather_rows = ops::gather_rows;
+    table_.scatter_rows = ops::scatter_rows;
+    table_.cross_entropy = ops::cross_entropy;
+    table_.squared_norm = ops::squared_norm;
+    table_.adamw = ops::adamw;
+    table_.fill_zero = ops::fill_zero;
+  }
+
+  const Backend& table() const override { return table_; }
+
+  bool reserve(int64_t max_rows, int64_t max_cols, int64_t longest_segment, AttentionShape shape) override {
+    if (!context_.arena.reserve(scratch_bytes(&context_, max_rows, max_cols, longest_segment, shape))) return false;
+    context_.lay_out(&context_.arena, max_rows, max_cols, longest_segment, shape);
+    return true;
+  }
+
+ private:
+  static int64_t scratch_bytes(void* self, int64_t max_rows, int64_t max_cols, int64_t longest_segment, AttentionShape shape) {
+    CpuContext& context = cpu(self);
+    const std::vector<WorkerScratch> kept = context.scratch;
+    float* const kept_a = context.packed_a;
+    Arena counting;
+    context.lay_out(&counting, max_rows, max_cols, longest_segment, shape);
+    context.scratch = kept;
+    context.packed_a = kept_a;
+    return counting.used();
+  }
+
+  CpuContext context_;
+  Backend table_;
+};
+
+}  // namespace
+
+std::unique_ptr<CpuBackend> CpuBackend::create(int threads, const char* isa) {
+  const char* forced = isa != nullptr ? isa : std::getenv("ONEROUND_ISA");
+  const Kernels* kernels = select_kernels(forced != nullptr && forced[0] != '\0' ? forced : nullptr);
+  if (kernels == nullptr || threads < 1) return nullptr;
+  return std::make_unique<Cpu>(*kernels, threads);
+}
+
+}  // namespace oneround

@@ -1,0 +1,68 @@
+// What every CPU operation works with: the kernels of one instruction set, a pool, and scratch taken beforehand.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/arena.h"
+#include "engine/backend.h"
+#include "engine/thread_pool.h"
+#include "kernels/kernels.h"
+
+namespace oneround {
+
+// Depth of a block of a product's inner dimension. Part of the arithmetic: a sum over k is a chain of FMAs within a
+// block and blocks are added in order, so it must never depend on threads, caches or batching.
+constexpr int64_t kDepth = 256;
+// Depth of the blocks that are packed together, rows packed together, and panels of a column chunk: layout only.
+constexpr int64_t kGroupDepth = 2048;
+constexpr int64_t kGroupRows = 1008;  // a multiple of every tile height
+constexpr int64_t kChunkPanels = 4;
+constexpr int64_t kQueryBlock = 64;
+
+struct DepthBlock {
+  int64_t first;
+  int64_t count;
+};
+
+struct WorkerScratch {
+  float* b = nullptr;          // kChunkPanels packed panels
+  float* converted = nullptr;  // rows of one panel before transposition
+  float* a_edge = nullptr;     // a packed row panel that has fewer rows than a tile
+  float* attention = nullptr;
+};
+
+struct CpuContext {
+  CpuContext(const Kernels& chosen, int threads) : kernels(chosen), pool(threads) {}
+
+  const Kernels& kernels;
+  ThreadPool pool;
+  Arena arena;
+  float* packed_a = nullptr;
+  std::vector<WorkerScratch> scratch;
+  std::vector<DepthBlock> depth_blocks;
+
+  int64_t width() const { return 2 * kernels.vector_width; }
+  int64_t panels(int64_t columns) const { return (columns + width() - 1) / width(); }
+
+  // Takes all scratch for calls within these bounds from the arena (which may only be counting).
+  void lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_t longest_segment, AttentionShape shape);
+
+  // Calls body(first, count, worker) for blocks of rows.
+  template <class Body>
+  void for_row_blocks(int64_t rows, int64_t block, const Body& body) {
+    pool.for_each((rows + block - 1) / block, [&](int64_t i, int worker) {
+      const int64_t first = i * block;
+      body(first, std::min(block, rows - first), worker);
+    });
+  }
+};
+
+// Floats of attention scratch for one worker.
+int64_t attention_scratch(const CpuContext& context, int64_t longest_segment, AttentionShape shape);
+
+inline CpuContext& cpu(void* self) { return *static_cast<CpuContext*>(self); }
+
+}  // namespace oneround

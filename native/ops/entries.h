@@ -1,0 +1,53 @@
+// The CPU's implementation of each entry of Backend, one family a file.
+#pragma once
+
+#include "engine/backend.h"
+
+namespace oneround::ops {
+
+// linear.cc
+void linear(void* self, const Matrix& x, const Weight& w, const Matrix& y, float scale, bool accumulate);
+void linear_d_x(void* self, const Matrix& d_y, const Weight& w, const Matrix& d_x, float scale, bool accumulate);
+void linear_d_w(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
+
+// embedding.cc
+void embed(void* self, const int32_t* ids, const Weight& table, const Matrix& y);
+void embed_backward(void* self, const int32_t* ids, const Matrix& d_y, const Matrix& d_table);
+void gather_rows(void* self, const Matrix& x, const int32_t* rows, const Matrix& y);
+void scatter_rows(void* self, const Matrix& x, const int32_t* rows, const Matrix& y);
+
+// rms_norm.cc
+void rms_norm(void* self, const Matrix& x, const float* weight, float epsilon, const Matrix& y, float* inv_rms);
+void rms_norm_again(void* self, const Matrix& x, const float* weight, const float* inv_rms, const Matrix& y);
+void rms_norm_backward(void* self, const Matrix& x, const float* weight, const float* inv_rms, const Matrix& d_y,
+                       const Matrix& d_x, float* d_weight, Segments segments);
+
+// rope.cc
+void rope(void* self, const Matrix& x, int64_t heads, int64_t head_dim, const float* cos, const float* sin, float direction,
+          Segments segments);
+
+// attention.cc, attention_backward.cc
+void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
+               const Matrix& log_sum, Segments segments);
+void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
+                        const Matrix& log_sum, const Matrix& d_y, const Matrix& d_q, const Matrix& d_k, const Matrix& d_v,
+                        Segments segments);
+
+// elementwise.cc
+void swiglu(void* self, const Matrix& gate, const Matrix& up, const Matrix& y);
+void swiglu_backward(void* self, const Matrix& gate, const Matrix& up, const Matrix& d_y, const Matrix& d_gate,
+                     const Matrix& d_up);
+void add(void* self, const Matrix& x, const Matrix& y);
+void fill_zero(void* self, float* x, int64_t count);
+
+// dropout.cc
+void dropout(void* self, const Matrix& x, const Matrix& y, Dropout dropout, Segments segments, bool accumulate);
+
+// cross_entropy.cc
+void cross_entropy(void* self, const Matrix& logits, const int32_t* labels, float d_loss, double* losses);
+
+// optimizer.cc
+double squared_norm(void* self, const float* x, int64_t count);
+void adamw(void* self, float* parameters, const float* gradient, float* first, float* second, int64_t count, AdamW o);
+
+}  // namespace oneround::ops

@@ -1,0 +1,134 @@
+#include "train/session.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace oneround {
+
+namespace {
+
+Status refuse(const std::string& found, const std::string& fix) { return Status::error(Code::argument, found, fix); }
+
+// Factors cost rank * (in + out) a row, a dense delta in * out: above the break-even rank the dense one is used.
+Status prepare_overlay(const BaseWeights& base, Overlay* overlay) {
+  const Weight* weight = base.find(overlay->layer + ".weight");
+  if (weight == nullptr || weight->rows == 1)
+    return Status::error(Code::not_found, "the base has no linear layer " + overlay->layer, "Name layers of this base.");
+  const int64_t in = weight->cols, out = weight->rows, rank = overlay->rank;
+  if (static_cast<int64_t>(overlay->a.size()) != rank * in || static_cast<int64_t>(overlay->b.size()) != out * rank)
+    return refuse("the overlay of " + overlay->layer + " has factors of another shape", "Pass A [rank, in] and B [out, rank].");
+  if (rank * (in + out) <= in * out) return Status::ok();
+  std::vector<float> dense(static_cast<size_t>(in * out), 0.0f);
+  for (int64_t o = 0; o < out; o++)
+    for (int64_t r = 0; r < rank; r++) {
+      const float factor = overlay->b[static_cast<size_t>(o * rank + r)];
+      const float* row = overlay->a.data() + r * in;
+      float* to = dense.data() + o * in;
+      for (int64_t i = 0; i < in; i++) to[i] += factor * row[i];
+    }
+  overlay->a = std::move(dense);
+  overlay->b.clear();
+  return Status::ok();
+}
+
+constexpr int64_t kFloat = sizeof(float);
+
+}  // namespace
+
+// Everything but the memory: slots found, overlays prepared, buffers counted.
+Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions options, std::unique_ptr<Session>* out) {
+  if (options.threads < 1 || options.threads > 256) return refuse("threads is out of range", "Use 1 to 256 threads.");
+  if (options.rows_per_pass < 1 || options.rows_per_pass > (1 << 20) || options.longest_example < 1 ||
+      options.longest_example > options.rows_per_pass)
+    return refuse("rowsPerPass or longestExample is out of range", "Let rowsPerPass be at least longestExample.");
+  auto session = std::make_unique<Session>();
+  if (Status s = Parameters::plan(*base, options.slots, &session->parameters_); !s.is_ok()) return s;
+  for (Overlay& overlay : options.overlays)
+    if (Status s = prepare_overlay(*base, &overlay); !s.is_ok()) return s;
+  session->backend_ = CpuBackend::create(options.threads, nullptr);
+  if (session->backend_ == nullptr)
+    return Status::error(Code::unsupported, "ONEROUND_ISA names an instruction set that this machine lacks",
+                         "Unset ONEROUND_ISA or name one that `oneround devices` lists.");
+  session->base_ = std::move(base);
+  session->options_ = std::move(options);
+  const SessionOptions& o = session->options_;
+  if (Status s = Decoder::create(session->base_, *session->parameters_, o.overlays,
+                                 {o.rows_per_pass, o.longest_example, o.training}, &session->decoder_);
+      !s.is_ok())
+    return s;
+  const DecoderShape& shape = session->base_->shape();
+  const Backend& backend = session->backend_->table();
+  MemoryBudget& budget = session->budget_;
+  budget.parameters = session->parameters_->count() * kFloat;
+  for (const Overlay& overlay : o.overlays) budget.parameters += static_cast<int64_t>(overlay.a.size() + overlay.b.size()) * kFloat;
+  if (o.training) {
+    budget.gradients = session->parameters_->count() * kFloat;
+    budget.optimizer = 2 * session->parameters_->count() * kFloat;
+  }
+  budget.activations = session->decoder_->activation_bytes();
+  budget.scratch = backend.scratch_bytes(backend.self, o.rows_per_pass, session->decoder_->widest(), o.longest_example,
+                                         {shape.heads, shape.kv_heads, shape.head_dim});
+  *out = std::move(session);
+  return Status::ok();
+}
+
+Status Session::budget_of(std::shared_ptr<const BaseWeights> base, SessionOptions options, MemoryBudget* out) {
+  std::unique_ptr<Session> session;
+  if (Status s = plan(std::move(base), std::move(options), &session); !s.is_ok()) return s;
+  *out = session->budget_;
+  return Status::ok();
+}
+
+Status Session::create(std::shared_ptr<const BaseWeights> base, SessionOptions options, std::unique_ptr<Session>* out) {
+  std::unique_ptr<Session> session;
+  if (Status s = plan(std::move(base), std::move(options), &session); !s.is_ok()) return s;
+  const SessionOptions& o = session->options_;
+  const DecoderShape& shape = session->base_->shape();
+  if (Status s = session->parameters_->allocate(o.training); !s.is_ok()) return s;
+  // Bound again, now that the buffers have addresses.
+  if (Status s = Decoder::create(session->base_, *session->parameters_, o.overlays,
+                                 {o.rows_per_pass, o.longest_example, o.training}, &session->decoder_);
+      !s.is_ok())
+    return s;
+  if (!session->backend_->reserve(o.rows_per_pass, session->decoder_->widest(), o.longest_example,
+                                  {shape.heads, shape.kv_heads, shape.head_dim}))
+    return Status::error(Code::memory, "no memory for scratch", "Lower the cutoff or the number of threads.");
+  if (Status s = session->decoder_->allocate(session->backend_->table()); !s.is_ok()) return s;
+  session->segments_.reserve(static_cast<size_t>(o.rows_per_pass));
+  session->row_losses_.resize(static_cast<size_t>(o.rows_per_pass));
+  *out = std::move(session);
+  return Status::ok();
+}
+
+void Session::load_base() {
+  for (const Slot& slot : parameters_->slots())
+    if (slot.kind == Slot::Kind::dense)
+      copy_weight(backend_->table(), *base_->find(slot.name), parameters_->values() + slot.first);
+}
+
+Status Session::check(const Batch& batch) const {
+  if (batch.labels.size() != batch.ids.size() || batch.dropout_counters.size() != batch.lengths.size())
+    return refuse("labels or dropoutCounters have another length than ids or lengths", "Make them match.");
+  int64_t rows = 0;
+  for (int32_t length : batch.lengths) {
+    if (length < 1 || length > options_.longest_example)
+      return refuse("an example has " + std::to_string(length) + " tokens",
+                    "Cut examples to longestExample = " + std::to_string(options_.longest_example) + ".");
+    rows += length;
+  }
+  if (rows == 0 || rows != static_cast<int64_t>(batch.ids.size()))
+    return refuse("the lengths do not sum to the number of ids", "Make them match.");
+  const int64_t vocabulary = base_->shape().vocabulary;
+  for (int32_t id : batch.ids)
+    if (id < 0 || id >= vocabulary)
+      return refuse("token id " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(vocabulary),
+                    "Use the tokenizer that belongs to this base.");
+  for (int32_t label : batch.labels)
+    if (label >= vocabulary)
+      return refuse("label " + std::to_string(label) + " is outside the vocabulary of " + std::to_string(vocabulary),
+                    "Use the tokenizer that belongs to this base.");
+  return Status::ok();
+}
+
+}  // namespace oneround

@@ -1,0 +1,82 @@
+// One training or scoring session: parameters, optimizer state, activations, threads. One job at a time.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "models/decoder.h"
+#include "ops/cpu_backend.h"
+
+namespace oneround {
+
+struct SessionOptions {
+  std::vector<Slot> slots;
+  std::vector<Overlay> overlays;  // as given: factors
+  int threads = 1;
+  int64_t rows_per_pass = 0;
+  int64_t longest_example = 0;
+  bool training = true;
+};
+
+struct MemoryBudget {
+  int64_t parameters = 0, gradients = 0, optimizer = 0, activations = 0, scratch = 0;
+  int64_t total() const { return parameters + gradients + optimizer + activations + scratch; }
+};
+
+// Examples laid one after another.
+struct Batch {
+  std::vector<int32_t> ids;     // [rows]
+  std::vector<int32_t> labels;  // [rows], negative: no loss
+  std::vector<int32_t> lengths;
+  std::vector<uint32_t> dropout_counters;  // one an example
+};
+
+struct StepOptions {
+  double learning_rate = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0, clip_norm = 0;
+  uint32_t seed = 0;
+};
+
+struct StepResult {
+  double loss = 0;
+  int64_t tokens = 0;
+  double gradient_norm = 0;
+};
+
+class Session {
+ public:
+  static Status create(std::shared_ptr<const BaseWeights> base, SessionOptions options, std::unique_ptr<Session>* out);
+  // What create() would take, without taking it.
+  static Status budget_of(std::shared_ptr<const BaseWeights> base, SessionOptions options, MemoryBudget* out);
+
+  const MemoryBudget& budget() const { return budget_; }
+  Parameters& parameters() { return *parameters_; }
+  const BaseWeights& base() const { return *base_; }
+  void load_base();
+
+  // The checks that every batch must pass before a job starts.
+  Status check(const Batch& batch) const;
+  Status step(const Batch& batch, const StepOptions& options, const std::atomic<bool>& abort, StepResult* out);
+  Status gradient(const Batch& batch, uint32_t seed, const std::atomic<bool>& abort, StepResult* out);
+  // Summed loss and labelled tokens of each example.
+  Status evaluate(const Batch& batch, const std::atomic<bool>& abort, std::vector<double>* losses, std::vector<int32_t>* tokens);
+  Status logits(const Batch& batch, const std::atomic<bool>& abort, std::vector<float>* out);
+
+ private:
+  static Status plan(std::shared_ptr<const BaseWeights> base, SessionOptions options, std::unique_ptr<Session>* out);
+  // Calls pass(first row, segments) for runs of whole examples of at most rows_per_pass rows.
+  template <class Pass>
+  Status for_passes(const Batch& batch, const Pass& pass);
+  void optimize(const StepOptions& options, double gradient_norm);
+
+  std::shared_ptr<const BaseWeights> base_;
+  SessionOptions options_;
+  std::unique_ptr<Parameters> parameters_;
+  std::unique_ptr<CpuBackend> backend_;
+  std::unique_ptr<Decoder> decoder_;
+  std::vector<Segment> segments_;
+  std::vector<double> row_losses_;
+  MemoryBudget budget_;
+};
+
+}  // namespace oneround

@@ -1,0 +1,189 @@
+/**
+ * The whole native surface, typed. Nothing else in src/ knows that there is an addon.
+ * Arguments are checked by the callers; the addon still bounds-checks everything that comes from a file.
+ * Every failure of the addon is an Error whose `code` is an ErrorCode of errors.ts.
+ */
+
+/** How a tensor's numbers lie in its file. Q4_1 and Q8_0 are GGUF blocks of 32 along the last axis. */
+export type StorageType = 'F32' | 'F16' | 'BF16' | 'Q4_1' | 'Q8_0'
+
+/** Where one base tensor lies. Names and shapes are Hugging Face's. */
+export interface TensorPlacement {
+  /** e.g. `model.layers.0.self_attn.q_proj.weight` */
+  name: string
+  /** index into the list of files */
+  file: number
+  /** absolute byte offset in that file; any alignment */
+  offset: number
+  type: StorageType
+  /** [out, in] or [n] */
+  shape: number[]
+  /**
+   * 0 where rows lie in Hugging Face's order. Otherwise the number of heads whose rows lie in GGUF's
+   * interleaved order: Hugging Face's row (h, p, i) of [heads, 2, d/2] is the file's row (h, i, p).
+   */
+  interleavedHeads: number
+}
+
+/** A Llama-architecture decoder in numbers. */
+export interface DecoderShape {
+  vocabulary: number
+  hidden: number
+  layers: number
+  heads: number
+  kvHeads: number
+  headDim: number
+  intermediate: number
+  normEpsilon: number
+  /** the output head is the embedding */
+  tied: boolean
+  /** rotary inverse frequencies, [headDim / 2]; any rope scaling is already in them */
+  inverseFrequencies: Float64Array
+}
+
+/** One thing that trains. Its place in the flat parameter buffer follows the order of the list. */
+export type Slot =
+  /** A [rank, in] then B [out, rank], row-major; y += scale * B A dropout(x). `layer` has no `.weight` suffix. */
+  | { kind: 'lora'; layer: string; rank: number; scale: number; dropout: number }
+  /** the whole tensor, row-major f32, initialised from the base by `Session.loadBase()` */
+  | { kind: 'dense'; tensor: string }
+
+/** What is added to a frozen layer without being trained: y += B A x. A [rank, in], B [out, rank]. */
+export interface OverlayLayer {
+  layer: string
+  rank: number
+  a: Float32Array
+  b: Float32Array
+}
+
+export interface SessionOptions {
+  slots: Slot[]
+  overlay: OverlayLayer[]
+  threads: number
+  /** most rows (tokens) in one forward and backward pass; a longer batch is cut between examples and accumulated */
+  rowsPerPass: number
+  /** longest example, in tokens; sizes the attention scratch */
+  longestExample: number
+  /** false: only evaluate() and logits() are allowed and nothing is kept for a backward pass */
+  training: boolean
+}
+
+/** Bytes that a session will hold, before it is made. */
+export interface MemoryBudget {
+  parameters: number
+  gradients: number
+  optimizer: number
+  activations: number
+  scratch: number
+  total: number
+}
+
+/** Examples laid one after another, without padding. */
+export interface Batch {
+  ids: Int32Array
+  /** the target at each row, already shifted: labels[t] is the token that follows ids[t], or -100 where no loss is taken */
+  labels: Int32Array
+  /** tokens of each example; they sum to ids.length; positions restart at each example */
+  lengths: Int32Array
+  /** one number an example, the counter of its dropout mask; the same example in the same step always gets the same mask */
+  dropoutCounters: Uint32Array
+}
+
+export interface StepOptions {
+  learningRate: number
+  beta1: number
+  beta2: number
+  epsilon: number
+  weightDecay: number
+  /** 0: no clipping */
+  clipNorm: number
+  /** key of the dropout masks */
+  seed: number
+}
+
+export interface StepResult {
+  /** mean over the trained tokens of the batch, natural logarithm */
+  loss: number
+  /** number of trained tokens */
+  tokens: number
+  /** Euclidean norm of the gradient before clipping */
+  gradientNorm: number
+}
+
+/** The base weights, mapped read-only from their files. Sessions keep it alive; close() only drops this handle. */
+export interface NativeWeights {
+  readonly bytes: number
+  close(): void
+}
+
+/** Trainable parameters, optimizer state, activations and worker threads. One job at a time. */
+export interface NativeSession {
+  readonly parameterCount: number
+  readonly budget: MemoryBudget
+  /** copies the flat parameters out */
+  parameters(): Float32Array
+  setParameters(values: Float32Array): void
+  /** dense slots take the base's values */
+  loadBase(): void
+  /** AdamW's first and second moments, and the number of steps done */
+  optimizerState(): { first: Float32Array; second: Float32Array; steps: number }
+  setOptimizerState(state: { first: Float32Array; second: Float32Array; steps: number }): void
+  /** forward, backward, clip, AdamW */
+  step(batch: Batch, options: StepOptions): Promise<StepResult>
+  /** forward and backward only; the gradient of the mean loss, flat */
+  gradient(batch: Batch, seed: number): Promise<StepResult & { gradient: Float32Array }>
+  /** summed loss and counted tokens of each example; no dropout */
+  evaluate(batch: Batch): Promise<{ losses: Float64Array; tokens: Int32Array }>
+  /** [rows, vocabulary], for tests and small batches; no dropout */
+  logits(batch: Batch): Promise<Float32Array>
+  /** the running job, if any, ends with code ABORTED within 100 ms; parameters are then those before the step */
+  abort(): void
+  /** aborts and frees; may be called twice */
+  close(): void
+}
+
+export interface CpuInfo {
+  /** the set in use, e.g. `avx512` */
+  isa: string
+  /** every set that this machine could use, worst first */
+  available: string[]
+  cores: number
+  /** bytes that may still be taken: the least of MemAvailable and the cgroup's rest */
+  memoryAvailable: number
+}
+
+/** One layer's factors for a native product: A [rank, in], B [out, rank], the effect weight * B A. */
+export interface FactorPair {
+  rank: number
+  a: Float32Array
+  b: Float32Array
+  weight: number
+}
+
+export interface FactorizedSum {
+  /** numeric rank kept */
+  rank: number
+  /** [rank, in] */
+  a: Float32Array
+  /** [out, rank] */
+  b: Float32Array
+  /** all singular values of the exact sum, descending */
+  singularValues: Float64Array
+}
+
+export interface NativeBinding {
+  cpu(): CpuInfo
+  Weights: new (shape: DecoderShape, files: string[], tensors: TensorPlacement[]) => NativeWeights
+  Session: new (weights: NativeWeights, options: SessionOptions) => NativeSession
+  memoryBudget(weights: NativeWeights, options: SessionOptions): MemoryBudget
+  /** Philox 4x32-10 stream: uniform in [0,1) or standard normal; the same on every machine */
+  random(seed: number, stream: number, count: number, distribution: 'uniform' | 'normal'): Float32Array
+  /**
+   * The best factors of sum_i weight_i B_i A_i by QR of the stacks and a small SVD, in double.
+   * Keeps the smallest rank <= maxRank whose relative Frobenius error is <= tolerance (0: full numeric rank).
+   * B = U sqrt(S), A = sqrt(S) V'. Runs on its own thread.
+   */
+  factorizeSum(inDim: number, outDim: number, pairs: FactorPair[], maxRank: number, tolerance: number): Promise<FactorizedSum>
+  /** ||sum_i weight_i B_i A_i||_F^2 from inner products of factors, in double; no dense matrix */
+  sumSquaredNorm(inDim: number, outDim: number, pairs: FactorPair[]): number
+}
