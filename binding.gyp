@@ -77,7 +77,7 @@
       'dependencies': ['engine'],
       'sources': ['<!@(node scripts/native-sources.cjs native/addon.cc native/bind)'],
       'include_dirs': ['<!(node -p "require(\'node-addon-api\').include_dir")'],
-      'defines': ['NAPI_VERSION=9', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED'],
+      'defines': ['NAPI_VERSION=9', 'NAPI_DISABLE_CPP_EXCEPTIONS', 'NODE_ADDON_API_DISABLE_DEPRECATED', 'NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS'],
       'conditions': [
         # The addon keeps its thread pool and its table of shared weights for the life of the process,
         # also when the last worker_thread that loaded it has ended.

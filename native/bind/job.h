@@ -43,9 +43,6 @@ class Job {
 
 class JobThread;
 
-// Outside the engine's list on purpose: code_name() calls it NATIVE, a failure that no input explains.
-inline constexpr Code kDefect = static_cast<Code>(-1);
-
 // A running or ended job as its owner sees it. Both calls may come from any thread and after the end.
 class JobHandle {
  public:
@@ -164,11 +161,12 @@ class JobThread {
     try {
       return job_->run(abort_);
     } catch (const std::bad_alloc&) {
-      return refusal(Code::memory, "the job ran out of memory", "Lower the batch or the rank, or close other programs.");
+      return refusal(Code::memory, "the job ran out of memory",
+                     "Lower the batch or the rank, or close other programs.");
     } catch (const std::exception& error) {
-      return refusal(kDefect, error.what(), "This is a defect in the addon; please report it with the message.");
+      return refusal(Code::native, error.what(), "This is a defect in the addon; please report it with the message.");
     } catch (...) {
-      return refusal(kDefect, "the job ended with an unknown exception", "Please report it as a defect.");
+      return refusal(Code::native, "the job ended with an unknown exception", "Please report it as a defect.");
     }
   }
 

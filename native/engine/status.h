@@ -6,7 +6,7 @@
 
 namespace oneround {
 
-enum class Code { ok, argument, unsupported, not_found, malformed, memory, aborted, closed, numeric, io };
+enum class Code { ok, argument, unsupported, not_found, malformed, memory, aborted, closed, numeric, io, native };
 
 // `message` is what was found, `fix` is what to do.
 struct Status {
@@ -34,6 +34,7 @@ inline const char* code_name(Code code) {
     case Code::closed: return "CLOSED";
     case Code::numeric: return "NUMERIC";
     case Code::io: return "IO";
+    case Code::native: break;
   }
   return "NATIVE";
 }

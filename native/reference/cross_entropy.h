@@ -21,8 +21,7 @@ std::vector<T> cross_entropy(const Grid<T>& logits, std::span<const int32_t> lab
   return losses;
 }
 
-inline Grid<double> cross_entropy_backward(const Grid<double>& logits, std::span<const int32_t> labels,
-                                           double d_loss) {
+inline Grid<double> cross_entropy_backward(const Grid<double>& logits, std::span<const int32_t> labels, double d_loss) {
   Grid<double> d_logits(logits.rows, logits.cols);
   for (int64_t m = 0; m < logits.rows; m++) {
     std::vector<double> p(logits.data.begin() + m * logits.cols, logits.data.begin() + (m + 1) * logits.cols);

@@ -42,8 +42,10 @@ inline double stored_element(Type type, const uint8_t* row, int64_t c) {
       const uint8_t* at = row + 4 * c;
       return f32_to_double(static_cast<uint32_t>(read_u16(at)) | static_cast<uint32_t>(read_u16(at + 2)) << 16);
     }
-    case Type::f16: return f16_to_double(read_u16(row + 2 * c));
-    case Type::bf16: return bf16_to_double(read_u16(row + 2 * c));
+    case Type::f16:
+      return f16_to_double(read_u16(row + 2 * c));
+    case Type::bf16:
+      return bf16_to_double(read_u16(row + 2 * c));
     case Type::q4_1: {
       const uint8_t* block = row + c / 32 * 20;
       const int64_t i = c % 32;
@@ -54,7 +56,8 @@ inline double stored_element(Type type, const uint8_t* row, int64_t c) {
       const uint8_t* block = row + c / 32 * 34;
       return f16_to_double(read_u16(block)) * static_cast<int8_t>(block[2 + c % 32]);
     }
-    case Type::i32: break;
+    case Type::i32:
+      break;
   }
   return std::numeric_limits<double>::quiet_NaN();
 }

@@ -10,9 +10,8 @@
 namespace oneround::reference {
 
 inline uint32_t dropout_word(Dropout dropout, uint32_t segment_counter, int64_t row_of_segment, int64_t column) {
-  const auto words = philox4x32({dropout.seed, dropout.layer},
-                                {segment_counter, static_cast<uint32_t>(row_of_segment),
-                                 static_cast<uint32_t>(column / 4), 0});
+  const auto words = philox4x32({dropout.seed, dropout.layer}, {segment_counter, static_cast<uint32_t>(row_of_segment),
+                                                                static_cast<uint32_t>(column / 4), 0});
   return words[static_cast<size_t>(column % 4)];
 }
 

@@ -21,7 +21,7 @@ inline uint16_t double_to_f16(double value) {
     return static_cast<uint16_t>(sign | static_cast<int>(std::nearbyint(std::ldexp(magnitude, 24))));
   }
   int exponent;
-  const double fraction = std::frexp(magnitude, &exponent);  // [0.5, 1)
+  const double fraction = std::frexp(magnitude, &exponent);                     // [0.5, 1)
   const int bits = static_cast<int>(std::nearbyint(std::ldexp(fraction, 11)));  // 1024..2048; 2048 carries upwards
   return static_cast<uint16_t>(sign | (((exponent + 14) << 10) + bits - 1024));
 }
@@ -73,10 +73,18 @@ inline std::vector<uint8_t> quantise(Type type, const Grid<double>& x) {
   for (size_t i = 0; i < x.data.size(); i += static_cast<size_t>(block), out += block_bytes(type)) {
     const double* from = x.data.data() + i;
     switch (type) {
-      case Type::f16: write_u16(out, double_to_f16(*from)); break;
-      case Type::bf16: write_u16(out, double_to_bf16(*from)); break;
-      case Type::q4_1: quantise_q4_1(from, out); break;
-      case Type::q8_0: quantise_q8_0(from, out); break;
+      case Type::f16:
+        write_u16(out, double_to_f16(*from));
+        break;
+      case Type::bf16:
+        write_u16(out, double_to_bf16(*from));
+        break;
+      case Type::q4_1:
+        quantise_q4_1(from, out);
+        break;
+      case Type::q8_0:
+        quantise_q8_0(from, out);
+        break;
       case Type::f32:
       case Type::i32: {
         const float narrow = static_cast<float>(*from);

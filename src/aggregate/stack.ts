@@ -1,0 +1,21 @@
+/**
+ * All clients' factors side by side (FLoRA, arXiv 2409.05976): exact, and as large as all updates together.
+ * The adapter holds every client's factors verbatim.
+ */
+import { type LayerMethod, pairsOf } from './method.js'
+
+/** B = [B_1 .. B_m], A = [p_1 s_1 A_1; ..; p_m s_m A_m], scale 1; clients in the order of their names. */
+export const stackLayer: LayerMethod = async (sum) => {
+  const pairs = pairsOf(sum)
+  const rank = pairs.reduce((total, pair) => total + pair.rank, 0)
+  const a = new Float32Array(rank * sum.in)
+  const b = new Float32Array(sum.out * rank)
+  let first = 0
+  for (const pair of pairs) {
+    for (let i = 0; i < pair.a.length; i++) a[first * sum.in + i] = pair.weight * (pair.a[i] ?? 0)
+    for (let row = 0; row < sum.out; row++)
+      b.set(pair.b.subarray(row * pair.rank, (row + 1) * pair.rank), row * rank + first)
+    first += pair.rank
+  }
+  return { layer: { name: sum.name, in: sum.in, out: sum.out, rank, scale: 1, a, b }, lost: 0, norm: 0 }
+}

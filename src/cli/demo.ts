@@ -1,0 +1,95 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Command } from 'commander'
+import { type Dataset, makeDataset } from '../data/dataset.js'
+import { presidents } from '../data/presidents.js'
+import { OneroundError } from '../errors.js'
+import type { ArmName } from '../federation/arms.js'
+import { simulate } from '../federation/simulate.js'
+import { type Model, openModel } from '../model/open.js'
+import { isRunFolder } from '../run/folder.js'
+import { createPlan, type PlanOptions } from '../update/create-plan.js'
+import { runJob } from './job.js'
+import { type CommonFlags, whole, withCommon } from './options.js'
+import { comparison, sizesTable } from './simulate.js'
+import type { Terminal } from './terminal.js'
+
+interface Flags extends CommonFlags {
+  base?: string
+  out: string
+  seed: number
+}
+
+/** What the demo trains: three local epochs in one round, the last fifth of each president held out. */
+const settings = {
+  epochs: 3,
+  rounds: 1,
+  cutoff: 128,
+  heldOut: 0.2,
+  rank: 16,
+  batch: 4,
+  learningRate: 1e-3,
+} satisfies PlanOptions
+
+const compare: ArmName[] = ['base', 'client', '1x3', '3x1', 'pooled']
+
+export function addDemo(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('demo')
+    .description('ten presidents fine-tune a small model together: one round beside three, alone and pooled')
+    .option('--base <path>', 'another base model than the embedded one')
+    .option('--out <run>', 'the run folder; a run that is there already goes on, or is shown again', 'run/demo')
+    .option('--seed <n>', 'seed of the sample and of training', whole, 0)
+  withCommon(command, [
+    'oneround demo',
+    'oneround demo --seed 1 --out run/demo-1',
+    'oneround demo --base models/base --out run/other',
+  ]).action(async (flags: Flags) =>
+    runJob(terminal, flags, async (job) => {
+      await using base = await openModel(flags.base ?? embeddedBase())
+      const clients = await readPresidents(base, flags.seed, terminal.signal)
+      const plan = await createPlan(base, { ...settings, seed: flags.seed, clients: Object.keys(clients) })
+      if (await isRunFolder(flags.out)) job.note(`${flags.out} is a run already: what is finished there is not redone`)
+      job.note(sizesTable(clients))
+      await simulate(base, clients, plan, { ...job.options, compare, folder: flags.out, resume: true }).catch(
+        otherSettings,
+      )
+      return comparison(flags.out)
+    }),
+  )
+}
+
+/** Each president's excerpts, the held-out ones last: where the plan's fraction cuts. */
+async function readPresidents(base: Model, seed: number, signal: AbortSignal): Promise<Record<string, Dataset>> {
+  const parts = await presidents(base.tokenizer, { seed, cutoff: settings.cutoff, signal })
+  return Object.fromEntries(
+    Object.entries(parts).map(([name, { train, heldOut }]) => [
+      name,
+      makeDataset([...train.examples, ...heldOut.examples]),
+    ]),
+  )
+}
+
+/** `base/` of the package; src/cli and dist/cli lie equally deep below it. */
+function embeddedBase(): string {
+  const folder = join(fileURLToPath(new URL('.', import.meta.url)), '..', '..', 'base')
+  if (existsSync(join(folder, 'config.json'))) return folder
+  throw new OneroundError('NOT_FOUND', 'The embedded base model is not in this installation', {
+    found: `no ${join(folder, 'config.json')}`,
+    expected: 'the folder base/ of the package',
+    fix: 'Make it with npm run make-base, or give another model with --base PATH.',
+  })
+}
+
+function otherSettings(failure: unknown): never {
+  if (failure instanceof OneroundError && failure.code === 'MISMATCH') {
+    throw new OneroundError('MISMATCH', failure.message, {
+      found: failure.found,
+      expected: failure.expected,
+      fix: 'Give the seed and base that the run was started with, or another folder with --out.',
+      cause: failure,
+    })
+  }
+  throw failure
+}

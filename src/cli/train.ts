@@ -1,0 +1,94 @@
+import type { Command } from 'commander'
+import { loadPeft } from '../adapter/peft.js'
+import { loadExamples } from '../data/load.js'
+import { openModel } from '../model/open.js'
+import { formatBytes, formatCount } from '../report/numbers.js'
+import { describeMemory } from '../train/memory.js'
+import { startOfRound } from '../train/start.js'
+import { train } from '../train/train.js'
+import { describeLeaving } from '../update/describe.js'
+import { planSha256, readPlan } from '../update/plan.js'
+import { makeReceipt, receiptFile, writeReceipt } from '../update/receipt.js'
+import { baseOf } from './base.js'
+import { tellFields } from './inspect.js'
+import { runJob } from './job.js'
+import { type CommonFlags, count, withCommon } from './options.js'
+import { checkClient } from './plan.js'
+import type { Terminal } from './terminal.js'
+
+interface Flags extends CommonFlags {
+  client: string
+  data: string[]
+  base?: string
+  round: number
+  start?: string
+  resume?: true
+  dryRun?: true
+  out: string
+}
+
+export function addTrain(program: Command, terminal: Terminal): void {
+  const command = program
+    .command('train')
+    .description("one client's part: its data to one update file, the only thing that leaves it")
+    .argument('<plan>', 'the plan')
+    .requiredOption('--client <name>', "this client's name in the plan")
+    .requiredOption('--data <files...>', "this client's data: JSON Lines or text")
+    .option('--base <path>', 'the base model; its digest is checked against the plan')
+    .option('--round <n>', 'the round', count, 1)
+    .option('--start <adapter>', 'from round 2: the folder that the server made of the round before')
+    .option('--resume', 'go on from the checkpoint that an earlier call left beside --out')
+    .option('--dry-run', 'train nothing; list every field that would leave, with its meaning')
+    .requiredOption('--out <file>', 'the update; receipt and checkpoint are written beside it')
+  withCommon(command, [
+    'oneround train plan.json --client north --data north.jsonl --base models/base --out north.update.safetensors',
+    'oneround train plan.json --client north --data north.jsonl --out north.update.safetensors --dry-run',
+    'oneround train plan.json --client north --data north.jsonl --base models/base --out north.update.safetensors --resume',
+    'oneround train plan.json --client north --data north.jsonl --base models/base --round 2 --start round1/ --out north.2.update.safetensors',
+  ]).action(async (file: string, flags: Flags) =>
+    runJob(terminal, flags, async (job) => {
+      const plan = await readPlan(file)
+      checkClient(plan, flags.client)
+      const start = flags.start === undefined ? undefined : await loadPeft(flags.start)
+      if (flags.dryRun === true) {
+        const startSha256 = startOfRound(plan, flags.round, start).sha256
+        const info = { client: flags.client, planSha256: planSha256(plan), round: flags.round, startSha256 }
+        const leaves = describeLeaving(plan, { info })
+        const text = [
+          ...tellFields(leaves),
+          '',
+          `This is all that would leave, in ${flags.out}; nothing was trained and nothing written.`,
+        ]
+        return { json: { trained: false, leaves }, text: text.join('\n') }
+      }
+      await using base = await openModel(baseOf(flags.base))
+      const { template, cutoff, lossOn } = plan.data
+      const data = await loadExamples(flags.data, {
+        template,
+        cutoff,
+        lossOn,
+        tokenizer: base.tokenizer,
+        signal: terminal.signal,
+      })
+      job.note(
+        `${formatCount(data.count)} examples, ${formatCount(data.tokens)} trained tokens, ${formatCount(data.cut)} cut at ${cutoff}`,
+      )
+      const update = await train(base, data, plan, {
+        ...job.options,
+        client: flags.client,
+        round: flags.round,
+        ...(start === undefined ? {} : { start }),
+        checkpoint: `${flags.out}.checkpoint`,
+        resume: flags.resume === true,
+        onMemory: (notice) => job.note(describeMemory(notice)),
+      })
+      const saved = await update.save(flags.out)
+      const receipt = receiptFile(flags.out)
+      await writeReceipt(receipt, makeReceipt({ update, saved, plan, data: data.files }))
+      return {
+        json: { file: flags.out, ...saved, info: update.info, receipt },
+        text: `update written to ${flags.out} (${formatBytes(saved.bytes)}, SHA-256 ${saved.sha256})\nreceipt, which stays here, in ${receipt}`,
+      }
+    }),
+  )
+}

@@ -1,0 +1,82 @@
+/**
+ * Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a counter-based generator, so any
+ * epoch or client can be replayed alone. Integer arithmetic only: the same on every machine.
+ */
+import { OneroundError } from '../errors.js'
+
+/** Which question a stream answers; a number is never used twice, so two questions never share their randomness. */
+export const STREAM = { order: 1, iid: 2, sample: 3 } as const
+
+const WEYL = [0x9e3779b9, 0xbb67ae85] as const
+
+/** [high, low] 32 bits of the 64-bit product of two unsigned 32-bit numbers */
+function multiply(a: number, b: number): [number, number] {
+  const aLow = a & 0xffff
+  const aHigh = a >>> 16
+  const bLow = b & 0xffff
+  const bHigh = b >>> 16
+  const middle = aHigh * bLow + ((aLow * bLow) >>> 16)
+  const middle2 = aLow * bHigh + (middle % 65536)
+  const high = aHigh * bHigh + Math.floor(middle / 65536) + Math.floor(middle2 / 65536)
+  return [high >>> 0, Math.imul(a, b) >>> 0]
+}
+
+/** One block of four unsigned 32-bit numbers. */
+export function philox(
+  counter: readonly [number, number, number, number],
+  key: readonly [number, number],
+): [number, number, number, number] {
+  let [c0, c1, c2, c3] = counter
+  let [k0, k1] = key
+  for (let round = 0; round < 10; round++) {
+    const [high0, low0] = multiply(0xd2511f53, c0)
+    const [high1, low1] = multiply(0xcd9e8d57, c2)
+    c0 = (high1 ^ c1 ^ k0) >>> 0
+    c1 = low1
+    c2 = (high0 ^ c3 ^ k1) >>> 0
+    c3 = low0
+    k0 = (k0 + WEYL[0]) >>> 0
+    k1 = (k1 + WEYL[1]) >>> 0
+  }
+  return [c0, c1, c2, c3]
+}
+
+/**
+ * A permutation of 0..count-1 (Fisher-Yates from the end).
+ * @param seed 0 to 2^53 - 1; the key
+ * @param stream one of STREAM
+ * @param index e.g. the epoch; 0 to 2^32 - 1
+ */
+export function permutation(count: number, seed: number, stream: number, index = 0): Int32Array {
+  checkInteger('count', count, 2 ** 31 - 1)
+  checkInteger('seed', seed, Number.MAX_SAFE_INTEGER)
+  checkInteger('epoch', index, 2 ** 32 - 1)
+  const key = [seed >>> 0, Math.floor(seed / 2 ** 32)] as const
+  let block = 0
+  let words: number[] = []
+  const next = (): number => {
+    if (words.length === 0) words = philox([block++ >>> 0, index, stream, 0], key)
+    return words.pop() as number
+  }
+  const order = new Int32Array(count).map((_, i) => i)
+  for (let i = count - 1; i > 0; i--) {
+    // numbers past the last whole multiple of i + 1 would favour small results: drawn again
+    const limit = 2 ** 32 - (2 ** 32 % (i + 1))
+    let draw = next()
+    while (draw >= limit) draw = next()
+    const j = draw % (i + 1)
+    const kept = order[i] as number
+    order[i] = order[j] as number
+    order[j] = kept
+  }
+  return order
+}
+
+function checkInteger(name: string, value: number, most: number): void {
+  if (Number.isInteger(value) && value >= 0 && value <= most) return
+  throw new OneroundError('ARGUMENT', `${name} must be a whole number.`, {
+    found: String(value),
+    expected: `0 to ${most}`,
+    fix: `Give a ${name} in that range.`,
+  })
+}

@@ -1,0 +1,106 @@
+/** Text to token rows with labels. */
+import type { Tokenizer } from '../text/tokenizer.js'
+import { type DataOptions, type Example, UNTRAINED } from './dataset.js'
+import type { Slices } from './slices.js'
+import type { RenderedRow } from './templates.js'
+
+/** About 3 ms of tokenising at 300,000 tokens/s. */
+const PORTION = 4096
+
+/** A word's blank after something else: pre-tokenizers for byte-level BPE (GPT-2's, Llama 3's) always part text here. */
+const SEAM = /(?<=\S) (?=\p{L})/gu
+
+/**
+ * The ids of a text, at most `most` of them, without blocking the event loop. A long text is encoded in portions cut at
+ * seams; with a byte-level tokenizer the ids are those of the whole. Where 4,096 characters have no seam it is cut hard.
+ */
+async function encode(text: string, most: number, tokenizer: Tokenizer, slices: Slices): Promise<number[]> {
+  if (text.length <= PORTION) {
+    if (slices.due()) await slices.turn()
+    return tokenizer.encode(text).slice(0, most)
+  }
+  const ids: number[] = []
+  for (let at = 0; at < text.length && ids.length < most; ) {
+    if (slices.due()) await slices.turn()
+    const end = portionEnd(text, at)
+    for (const id of tokenizer.encode(text.slice(at, end))) ids.push(id)
+    at = end
+  }
+  return ids.length > most ? ids.slice(0, most) : ids
+}
+
+function portionEnd(text: string, start: number): number {
+  const end = start + PORTION
+  if (end >= text.length) return text.length
+  let seam = -1
+  // the last seam of the portion; one more character so that a seam may lie at its very end
+  for (const match of text.slice(start, end + 1).matchAll(SEAM)) seam = match.index
+  if (seam > 0) return start + seam
+  // not between the halves of a surrogate pair
+  const last = text.charCodeAt(end - 1)
+  return last >= 0xd800 && last <= 0xdbff ? end - 1 : end
+}
+
+/**
+ * One row as one example: prompt, completion, end of text. Nothing is put before it.
+ * @returns undefined where no label is left to train: an empty text, or a prompt that fills the cutoff
+ */
+export async function tokenizeRow(
+  row: RenderedRow,
+  id: number,
+  o: Pick<DataOptions, 'cutoff' | 'lossOn'>,
+  tokenizer: Tokenizer,
+  slices: Slices,
+): Promise<Example | undefined> {
+  const prompt = await encode(row.prompt, o.cutoff + 1, tokenizer, slices)
+  const completion = await encode(row.completion, o.cutoff + 1, tokenizer, slices)
+  const all = prompt.concat(completion)
+  if (all.length > 0 && tokenizer.eosToken !== undefined) all.push(tokenizer.eosToken)
+  const cut = all.length > o.cutoff
+  const ids = Int32Array.from(cut ? all.slice(0, o.cutoff) : all)
+  const example = makeExample(ids, o.lossOn === 'completion' ? prompt.length : 0)
+  if (example === undefined) return undefined
+  example.id = id
+  example.characters = row.prompt.length + row.completion.length
+  if (cut) example.cut = true
+  return example
+}
+
+/**
+ * One document as consecutive examples of `cutoff` tokens without overlap; the last one ends with the end of text.
+ * A rest of a single token has nothing to predict and is left out.
+ */
+export async function tokenizeDocument(
+  text: string,
+  cutoff: number,
+  tokenizer: Tokenizer,
+  slices: Slices,
+): Promise<Example[]> {
+  const all = await encode(text, Number.POSITIVE_INFINITY, tokenizer, slices)
+  if (all.length > 0 && tokenizer.eosToken !== undefined) all.push(tokenizer.eosToken)
+  const examples: Example[] = []
+  for (let at = 0; at < all.length; at += cutoff) {
+    if (slices.due()) await slices.turn()
+    const ids = all.slice(at, at + cutoff)
+    const example = makeExample(Int32Array.from(ids), 0)
+    if (example === undefined) continue
+    example.id = examples.length
+    example.characters = tokenizer.decode(ids).length
+    examples.push(example)
+  }
+  return examples
+}
+
+/**
+ * Labels for a row of ids: each position's target is the next id, where that lies at `trainFrom` or after.
+ * @returns undefined where nothing is trained
+ */
+export function makeExample(ids: Int32Array, trainFrom: number): Example | undefined {
+  const labels = new Int32Array(ids.length).fill(UNTRAINED)
+  let trained = 0
+  for (let target = Math.max(1, trainFrom); target < ids.length; target++) {
+    labels[target - 1] = ids[target] as number
+    trained++
+  }
+  return trained === 0 ? undefined : { ids, labels, id: 0, characters: 0 }
+}

@@ -1,0 +1,89 @@
+import type { Adapter } from '../adapter/adapter.js'
+import type { Dataset, Example } from '../data/dataset.js'
+import { OneroundError } from '../errors.js'
+import type { Model } from '../model/open.js'
+import type { NativeSession } from '../native/binding.js'
+import { passShape } from '../train/budget.js'
+import { Clock, type JobOptions, threadsOf } from '../train/job.js'
+import type { MemoryNotice } from '../train/memory.js'
+import { type LossSum, type Score, scoreOf, sumLosses } from '../train/score.js'
+import { openSession } from '../train/session.js'
+import { overlayOf } from '../train/slots.js'
+
+export type { Score } from '../train/score.js'
+
+export interface EvaluateOptions extends JobOptions {
+  /** added to the base; without it the base itself is judged */
+  adapter?: Adapter | undefined
+  /** only `loss` is built */
+  task?: 'loss' | 'choice' | 'exact' | undefined
+  /** told once, before anything is allocated */
+  onMemory?: ((notice: MemoryNotice) => void) | undefined
+}
+
+/** Examples that one pass may read at once; more rows make larger matrix tiles and cost memory. */
+const examplesPerPass = 8
+
+/** A base with one adapter, held open to judge several texts. */
+export class LossEvaluator implements Disposable {
+  readonly #session: NativeSession
+  readonly #rowsPerPass: number
+
+  /** `examples`: all that will be judged; the longest sizes the session */
+  constructor(base: Model, adapter: Adapter | undefined, examples: readonly Example[], o: EvaluateOptions) {
+    checkAdapter(base, adapter)
+    const shape = passShape(examples, examplesPerPass)
+    this.#rowsPerPass = shape.rowsPerPass
+    const overlay = adapter ? overlayOf(adapter) : []
+    this.#session = openSession(base, { slots: [], overlay, threads: threadsOf(o), ...shape, training: false }, { onMemory: o.onMemory })
+  }
+
+  /** Summed loss over the trained tokens of a text, the same bits however it is batched. */
+  sum(examples: readonly Example[], signal?: AbortSignal, onRows?: (rows: number) => void): Promise<LossSum> {
+    return sumLosses(this.#session, examples, { rowsPerPass: this.#rowsPerPass, signal, onRows })
+  }
+
+  [Symbol.dispose](): void {
+    this.#session.close()
+  }
+}
+
+/**
+ * Loss and perplexity of a base, or of a base with an adapter, over all trained tokens of a dataset.
+ * The losses are nats a token; they depend on the tokenizer and do not compare across base models.
+ * @throws OneroundError UNSUPPORTED (another task), MISMATCH (an adapter of another base), MEMORY, NUMERIC, ABORTED
+ */
+export async function evaluate(base: Model, data: Dataset, o: EvaluateOptions = {}): Promise<Score> {
+  const task = o.task ?? 'loss'
+  if (task !== 'loss') {
+    throw new OneroundError('UNSUPPORTED', `The task ${String(task)} is not built.`, { found: String(task), expected: 'loss', fix: 'Use the task loss.' })
+  }
+  if (data.tokens === 0) {
+    throw new OneroundError('ARGUMENT', 'There is nothing to judge.', {
+      found: `${data.count} examples without a trained token`,
+      expected: 'at least one trained token',
+      fix: 'Give more data, or raise the cutoff.',
+    })
+  }
+  using evaluator = new LossEvaluator(base, o.adapter, data.examples, o)
+  const total = data.examples.reduce((sum, example) => sum + example.ids.length, 0)
+  const clock = new Clock()
+  const sum = await evaluator.sum(data.examples, o.signal, (done) =>
+    o.onProgress?.({ phase: 'evaluate', done, total, secondsLeft: clock.secondsLeft(done, total) }),
+  )
+  return scoreOf(sum)
+}
+
+/** The addon takes an overlay's layers as they are: names and sizes are checked here. */
+function checkAdapter(base: Model, adapter: Adapter | undefined): void {
+  const known = new Map(base.spec.linearLayers.map((layer) => [layer.name, layer]))
+  for (const layer of adapter?.layers ?? []) {
+    const own = known.get(layer.name)
+    if (own && own.in === layer.in && own.out === layer.out) continue
+    throw new OneroundError('MISMATCH', `The adapter does not fit this base at layer '${layer.name}'.`, {
+      found: `[${layer.out}, ${layer.in}]`,
+      expected: own ? `[${own.out}, ${own.in}]` : 'a linear layer of the base',
+      fix: 'Give the base that the adapter was made for.',
+    })
+  }
+}

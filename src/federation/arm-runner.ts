@@ -1,0 +1,214 @@
+import { join } from 'node:path'
+import type { Adapter } from '../adapter/adapter.js'
+import { loadPeft, savePeft } from '../adapter/peft.js'
+import type { Dataset } from '../data/dataset.js'
+import type { Model } from '../model/open.js'
+import type { RunFolder } from '../run/folder.js'
+import { dropCheckpoint } from '../train/checkpoint.js'
+import { checkAborted, type JobOptions } from '../train/job.js'
+import { SessionPool } from '../train/session.js'
+import { initialStart, type Start } from '../train/start.js'
+import type { TrainJobOptions } from '../train/train.js'
+import { type Plan, planText } from '../update/plan.js'
+import { parseUpdate } from '../update/update.js'
+import { type Arm, type ArmName, horizonOf, planOfArm, shapeOf } from './arms.js'
+import { clientUpdate } from './client.js'
+import { judge } from './judge.js'
+import { eachLimited } from './limited.js'
+import { pool } from './pooled.js'
+import { runRounds } from './rounds.js'
+import { travelBytes } from './server.js'
+import type { Sent, Store } from './store.js'
+
+export interface ArmRunnerOptions {
+  base: Model
+  plan: Plan
+  /** by client name, in plain order */
+  datasets: ReadonlyMap<string, Dataset>
+  store: Store
+  folder: RunFolder | undefined
+  threads: number
+  concurrency: number
+  job: JobOptions
+  checkpointSeconds: number | undefined
+}
+
+/** Works through arms one after another; whatever the store already holds is taken from there. */
+export class ArmRunner implements Disposable {
+  readonly #o: ArmRunnerOptions
+  readonly #sessions: SessionPool
+  readonly #heldOut: Map<string, Dataset>
+  readonly #adapters = new Map<ArmName, Adapter>()
+
+  constructor(o: ArmRunnerOptions) {
+    this.#o = o
+    this.#sessions = new SessionPool(o.base, o.concurrency, {
+      sessions: o.concurrency,
+      onMemory: (notice) => void o.folder?.metrics.append({ event: 'memory', ...notice }).catch(() => undefined),
+    })
+    this.#heldOut = new Map([...o.datasets].map(([name, data]) => [name, data.heldOut(o.plan.data.heldOut).heldOut]))
+  }
+
+  /** The rows of one arm; `client` has one for each client. `isResult`: its adapter is kept in the run folder. */
+  async arm(name: ArmName, isResult: boolean): Promise<Arm[]> {
+    const kept = this.#o.store.result(`arm/${name}`) as Arm[] | undefined
+    if (kept !== undefined && (!isResult || (await this.#keptAdapter()))) return kept
+    checkAborted(this.#o.job.signal)
+    const arms = await this.#run(name, isResult)
+    await this.#o.store.keepResult(`arm/${name}`, arms)
+    for (const arm of arms) await this.#event({ event: 'arm', ...arm })
+    return arms
+  }
+
+  /** The adapter of an arm that has run. */
+  async adapter(name: ArmName): Promise<Adapter> {
+    return this.#adapters.get(name) ?? ((await this.#keptAdapter()) as Adapter)
+  }
+
+  [Symbol.dispose](): void {
+    this.#sessions.close()
+  }
+
+  #run(name: ArmName, isResult: boolean): Promise<Arm[]> {
+    if (name === 'base') return this.#baseArm()
+    if (name === 'client') return this.#clientArms()
+    if (name === 'pooled') return this.#pooledArm()
+    return this.#federatedArm(name, isResult)
+  }
+
+  async #baseArm(): Promise<Arm[]> {
+    return [{ name: 'base', ...(await this.#judge('base', undefined)), bytesUp: 0, bytesDown: 0, seconds: 0 }]
+  }
+
+  /** Each client alone, over the whole horizon: these are the updates of one round at that horizon, so they train once. */
+  async #clientArms(): Promise<Arm[]> {
+    const { plan } = this.#o
+    const shape = { rounds: 1, epochs: horizonOf(plan) }
+    const armPlan = planOfArm(plan, shape)
+    const start = initialStart(armPlan)
+    const sent = new Map<string, Sent>()
+    await eachLimited(this.#names(), this.#o.concurrency, this.#o.job.signal, async (client, signal) => {
+      sent.set(client, await this.#update(`1x${shape.epochs}`, armPlan, client, start, signal))
+    })
+    const arms: Arm[] = []
+    for (const [client, { bytes, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const { adapter } = parseUpdate(bytes, armPlan)
+      arms.push({ name: 'client', client, ...(await this.#judge('client', adapter)), bytesUp: 0, bytesDown: 0, seconds })
+    }
+    return arms
+  }
+
+  async #pooledArm(): Promise<Arm[]> {
+    const { plan, store } = this.#o
+    const pooled = pool(this.#o.datasets, plan)
+    const start = initialStart(pooled.plan)
+    const kept = await store.update('pooled', 1, 'pooled')
+    const sent = kept ?? (await this.#train('pooled', pooled.plan, 'pooled', pooled.data, start, this.#o.job.signal, { orderOf: pooled.orderOf }))
+    const { adapter } = parseUpdate(sent.bytes, pooled.plan)
+    const bytesDown = (Buffer.byteLength(planText(plan)) + travelBytes(adapter)) * this.#names().length
+    return [{ name: 'pooled', ...(await this.#judge('pooled', adapter)), bytesUp: pooled.characters, bytesDown, seconds: sent.seconds }]
+  }
+
+  async #federatedArm(name: ArmName, isResult: boolean): Promise<Arm[]> {
+    const { plan, store, folder } = this.#o
+    const clients = this.#names()
+    const armPlan = planOfArm(plan, shapeOf(name) as { rounds: number; epochs: number })
+    const { aggregate, bytesUp, bytesOfStarts, seconds } = await runRounds({
+      plan: armPlan,
+      clients,
+      concurrency: this.#o.concurrency,
+      threads: this.#o.threads,
+      signal: this.#o.job.signal,
+      updateOf: (client, start, signal) => this.#update(name, armPlan, client, start, signal),
+      exactOf: (round) => store.exact(name, round),
+      keepExact: (round, exact) => store.keepExact(name, round, exact),
+      onRound: (round, closed, spent) =>
+        this.#event({
+          event: 'aggregate',
+          arm: name,
+          round,
+          seconds: spent,
+          ranks: (closed.last ? closed.served.adapter : closed.exact).layers.map((layer) => layer.rank),
+          relativeError: closed.last ? closed.served.relativeError : 0,
+          ...(closed.last ? { method: closed.served.method, weights: closed.served.weights } : {}),
+        }),
+    })
+    this.#adapters.set(name, aggregate.adapter)
+    if (isResult && folder) {
+      await savePeft(aggregate.adapter, folder.adapterFolder, { base: plan.base.id, method: aggregate.method })
+      await folder.finish(...this.#adapterFiles(folder))
+    }
+    const bytesDown = (Buffer.byteLength(planText(armPlan)) + travelBytes(aggregate.adapter)) * clients.length + bytesOfStarts
+    return [{ name, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
+  }
+
+  /** A client's update of a round: the one that is kept, else by training. */
+  async #update(arm: string, plan: Plan, client: string, start: Start, signal: AbortSignal): Promise<Sent> {
+    const kept = await this.#o.store.update(arm, start.round, client)
+    if (kept) return kept
+    return this.#train(arm, plan, client, this.#o.datasets.get(client) as Dataset, start, signal)
+  }
+
+  async #train(
+    arm: string,
+    plan: Plan,
+    client: string,
+    data: Dataset,
+    start: Start,
+    signal: AbortSignal | undefined,
+    more: Pick<TrainJobOptions, 'orderOf'> = {},
+  ): Promise<Sent> {
+    checkAborted(signal)
+    const { base, store, job, concurrency, threads } = this.#o
+    const checkpoint = store.checkpoint(arm, start.round, client)
+    const began = performance.now()
+    const who = arm === 'pooled' ? {} : { client }
+    const bytes = await clientUpdate(base, data, plan, start, {
+      client,
+      signal,
+      threads: Math.max(1, Math.floor(threads / concurrency)),
+      sessions: this.#sessions,
+      checkpoint,
+      keepCheckpoint: true,
+      checkpointSeconds: this.#o.checkpointSeconds,
+      resume: true,
+      onProgress: (progress) => job.onProgress?.({ ...progress, phase: `train ${arm}` }),
+      onStep: ({ step, steps, loss, tokens, gradientNorm, learningRate }) =>
+        this.#event({ event: 'step', arm, ...who, round: start.round, step: (start.round - 1) * steps + step, loss, tokens, gradientNorm, learningRate }),
+      ...more,
+    })
+    const seconds = (performance.now() - began) / 1000
+    const { info } = parseUpdate(bytes, plan)
+    await store.keepUpdate(arm, start.round, client, { bytes, seconds })
+    if (checkpoint) await dropCheckpoint(checkpoint)
+    const { lossBefore, lossAfter } = info
+    await this.#event({ event: 'update', arm, ...who, round: start.round, bytes: bytes.byteLength, seconds, lossBefore, lossAfter })
+    return { bytes, seconds }
+  }
+
+  #judge(name: ArmName, adapter: Adapter | undefined) {
+    const { base, job, threads } = this.#o
+    return judge(base, adapter, this.#heldOut, {
+      signal: job.signal,
+      threads,
+      onProgress: (progress) => job.onProgress?.({ ...progress, phase: `evaluate ${name}` }),
+    })
+  }
+
+  async #event(event: { event: string; [field: string]: unknown }): Promise<void> {
+    await this.#o.folder?.metrics.append(event)
+  }
+
+  #adapterFiles(folder: RunFolder): string[] {
+    return ['adapter_model.safetensors', 'adapter_config.json'].map((name) => join(folder.adapterFolder, name))
+  }
+
+  async #keptAdapter(): Promise<Adapter | undefined> {
+    const { folder } = this.#o
+    return folder && (await folder.finished(...this.#adapterFiles(folder))) ? loadPeft(folder.adapterFolder) : undefined
+  }
+
+  #names(): string[] {
+    return [...this.#o.datasets.keys()]
+  }
+}

@@ -1,0 +1,52 @@
+import type { Adapter } from '../adapter/adapter.js'
+import { PEFT_PREFIX } from '../adapter/peft-save.js'
+import { type Aggregate, type FinishOptions, openAggregator } from '../aggregate/aggregator.js'
+import { exactAggregate } from '../aggregate/exact.js'
+import type { LayerJobs } from '../aggregate/layers.js'
+import { type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
+import type { Start } from '../train/start.js'
+import { bytesOf } from '../update/digest.js'
+import type { Plan } from '../update/plan.js'
+import { parseUpdate, readUpdate, type Update } from '../update/update.js'
+
+/** A round at the server, after its last update. */
+export type Closed =
+  /** more rounds follow: what the next one starts from, exact */
+  | { last: false; exact: Adapter }
+  /** the plan's last round: what is served, by the plan's method */
+  | { last: true; served: Aggregate }
+
+/**
+ * The server's whole part in a round: checks every update against plan, round and start, and sums. After the last round
+ * the plan's method makes the adapter that is served; before it the sum stays exact, so that no round loses anything.
+ * Needs no base model and no data. The order of the updates changes no bit.
+ * @param updates files, bytes of files, or updates
+ */
+export async function closeRound(
+  plan: Plan,
+  start: Start,
+  updates: Iterable<Update | Uint8Array | string>,
+  o: LayerJobs & { finish?: FinishOptions } = {},
+): Promise<Closed> {
+  const { round, sha256: startSha256, overlay } = start
+  const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay })
+  const taken: Update[] = []
+  for (const source of updates) {
+    const update = typeof source === 'string' ? await readUpdate(source, plan) : source instanceof Uint8Array ? parseUpdate(source, plan) : source
+    await aggregator.add(update)
+    taken.push(update)
+  }
+  if (round < plan.rounds) return { last: false, exact: await exactAggregate(plan, taken, overlay, o) }
+  return { last: true, served: await aggregator.finish(o.finish) }
+}
+
+/** Bytes of an adapter on its way to a client: its weights file as PEFT has it. */
+export function travelBytes(adapter: Adapter): number {
+  const tensors = new Map<string, SafetensorsTensor>()
+  for (const { name, rank, in: inDim, out, a, b } of adapter.layers) {
+    if (rank === 0) continue
+    tensors.set(`${PEFT_PREFIX}${name}.lora_A.weight`, { dtype: 'F32', shape: [rank, inDim], data: bytesOf(a) })
+    tensors.set(`${PEFT_PREFIX}${name}.lora_B.weight`, { dtype: 'F32', shape: [out, rank], data: bytesOf(b) })
+  }
+  return serializeSafetensors(tensors, { format: 'pt' }).byteLength
+}

@@ -1,0 +1,121 @@
+import type { Adapter } from '../adapter/adapter.js'
+import type { Dataset } from '../data/dataset.js'
+import { OneroundError } from '../errors.js'
+import type { Model } from '../model/open.js'
+import { environment } from '../run/environment.js'
+import { openRun, type RunFolder } from '../run/folder.js'
+import { type JobOptions, threadsOf } from '../train/job.js'
+import { checkBase } from '../train/prepare.js'
+import { dataDigest } from '../train/train.js'
+import { type Plan, planText } from '../update/plan.js'
+import { type Arm, type ArmName, checkCompare, defaultCompare, resultArm } from './arms.js'
+import { ArmRunner } from './arm-runner.js'
+import { folderStore, memoryStore } from './store.js'
+
+export interface SimulateOptions extends JobOptions {
+  /** arms, in the order of the result; default: base, client, one round, as many rounds as epochs, the plan's own, pooled */
+  compare?: readonly ArmName[] | undefined
+  /** run folder; without it nothing outlives the process */
+  folder?: string | undefined
+  /** go on in a run folder: finished updates, rounds and arms are not redone */
+  resume?: boolean | undefined
+  /** clients that train at once, sharing the threads; the result has the same bits for any number. Default 1 */
+  concurrency?: number | undefined
+  /** how often a client's unfinished training is kept, default 30 */
+  checkpointSeconds?: number | undefined
+}
+
+/**
+ * A whole federation on this machine, beside the arms it is compared with. Clients share the base's mapped weights and
+ * nothing else: each trains from the round's start with its own optimizer state, and sends the bytes of an update
+ * file. The adapter is that of the plan's own arm where it is compared, else of the first RxE arm.
+ * @param clients the examples of each client by name; the last plan.data.heldOut of each judge all arms
+ * @throws OneroundError ABORTED after Ctrl-C or a signal; with `folder`, everything finished so far is saved
+ */
+export async function simulate(
+  base: Model,
+  clients: Record<string, Dataset>,
+  plan: Plan,
+  o: SimulateOptions = {},
+): Promise<{ arms: Arm[]; adapter: Adapter }> {
+  const compare = checkCompare(o.compare ?? defaultCompare(plan))
+  const concurrency = checkConcurrency(o.concurrency ?? 1)
+  const threads = threadsOf(o)
+  const datasets = checkClients(clients, plan)
+  await checkBase(base, plan)
+  const folder = o.folder === undefined ? undefined : await openRun(o.folder, { plan: planText(plan), resume: o.resume, environment: environment({ threads }) })
+  const store = folder ? folderStore(folder, plan.base.id) : memoryStore()
+  try {
+    await checkData(folder, datasets)
+    await folder?.metrics.append({ event: 'run', clients: [...datasets.keys()], compare, threads, concurrency, resumed: folder.resumed })
+    using runner = new ArmRunner({ base, plan, datasets, store, folder, threads, concurrency, job: o, checkpointSeconds: o.checkpointSeconds })
+    const arms: Arm[] = []
+    const result = resultArm(plan, compare)
+    for (const name of compare) arms.push(...(await runner.arm(name, name === result)))
+    const adapter = await runner.adapter(result)
+    await folder?.metrics.append({ event: 'done' })
+    return { arms, adapter }
+  } finally {
+    await folder?.close()
+  }
+}
+
+/** Client names in plain order, each with something to train on and something to be judged by. */
+function checkClients(clients: Record<string, Dataset>, plan: Plan): Map<string, Dataset> {
+  const names = Object.keys(clients)
+  if (names.length === 0) {
+    throw new OneroundError('ARGUMENT', 'A federation needs clients.', { found: 'none', expected: 'at least one', fix: 'Give the data of each client.' })
+  }
+  const listed = plan.clients.map((client) => client.name)
+  if (listed.length > 0 && (listed.some((name) => !names.includes(name)) || names.some((name) => !listed.includes(name)))) {
+    throw new OneroundError('MISMATCH', 'The data does not hold the clients of the plan.', {
+      found: names.join(', '),
+      expected: listed.join(', '),
+      fix: 'Give the data of exactly the clients that the plan names.',
+    })
+  }
+  if (plan.data.heldOut === 0) {
+    throw new OneroundError('ARGUMENT', 'The plan holds nothing out, so no arm can be judged.', {
+      found: 'data.heldOut 0',
+      expected: 'above 0, such as 0.2',
+      fix: 'Make a plan with --held-out 0.2.',
+    })
+  }
+  const out = new Map<string, Dataset>()
+  for (const name of names.sort()) {
+    const data = clients[name]
+    if (data === undefined) continue
+    if (data.heldOut(plan.data.heldOut).heldOut.tokens === 0) {
+      throw new OneroundError('ARGUMENT', `The held-out part of client '${name}' has no trained token.`, {
+        found: `${data.count} examples`,
+        expected: 'at least one held-out example with a completion',
+        fix: 'Give this client more examples, or hold out more.',
+      })
+    }
+    out.set(name, data)
+  }
+  return out
+}
+
+/** A run goes on only with the data it began with: its finished updates know no other. */
+async function checkData(folder: RunFolder | undefined, datasets: ReadonlyMap<string, Dataset>): Promise<void> {
+  if (folder === undefined) return
+  for (const [client, data] of datasets) {
+    const key = `data/${client}`
+    const digest = dataDigest(data)
+    const known = folder.result(key)
+    if (known === undefined) await folder.setResult(key, digest)
+    else if (known !== digest) {
+      throw new OneroundError('MISMATCH', `The run was started with other data of client '${client}'.`, {
+        found: `examples with digest ${digest.slice(0, 16)}…`,
+        expected: `${String(known).slice(0, 16)}…`,
+        fix: 'Resume with the same data and split, or choose another output folder.',
+      })
+    }
+  }
+}
+
+function checkConcurrency(concurrency: number): number {
+  if (Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= 1024) return concurrency
+  throw new OneroundError('ARGUMENT', 'concurrency is not a count.', { found: String(concurrency), expected: '1 to 1024', fix: 'Leave it out, or give a small whole number.' })
+}

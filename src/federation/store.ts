@@ -1,0 +1,74 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Adapter } from '../adapter/adapter.js'
+import { loadPeft, savePeft } from '../adapter/peft.js'
+import { writeAtomic } from '../run/atomic.js'
+import type { RunFolder } from '../run/folder.js'
+
+/** An update's bytes, and what they cost. */
+export interface Sent {
+  bytes: Uint8Array
+  /** of training */
+  seconds: number
+}
+
+/** Who carries files between clients and server: memory, or a run folder that survives a kill. */
+export interface Store {
+  update(arm: string, round: number, client: string): Promise<Sent | undefined>
+  keepUpdate(arm: string, round: number, client: string, sent: Sent): Promise<void>
+  /** the exact aggregate after a round */
+  exact(arm: string, round: number): Promise<Adapter | undefined>
+  keepExact(arm: string, round: number, exact: Adapter): Promise<void>
+  /** where a client's unfinished training may be kept; undefined: nowhere */
+  checkpoint(arm: string, round: number, client: string): string | undefined
+  result(key: string): unknown
+  keepResult(key: string, value: unknown): Promise<void>
+}
+
+/** Nothing outlives the process. Updates are still bytes: a simulation must not be able to pass more than files can. */
+export function memoryStore(): Store {
+  const updates = new Map<string, Sent>()
+  const exacts = new Map<string, Adapter>()
+  const results = new Map<string, unknown>()
+  return {
+    update: async (...place) => updates.get(place.join('/')),
+    keepUpdate: async (arm, round, client, sent) => void updates.set([arm, round, client].join('/'), sent),
+    exact: async (...place) => exacts.get(place.join('/')),
+    keepExact: async (arm, round, exact) => void exacts.set([arm, round].join('/'), exact),
+    checkpoint: () => undefined,
+    result: (key) => results.get(key),
+    keepResult: async (key, value) => void results.set(key, value),
+  }
+}
+
+const adapterFiles = ['adapter_model.safetensors', 'adapter_config.json']
+
+/** A run folder: a file counts only when its digest stands in the folder's state, so nothing half-written is taken for whole. */
+export function folderStore(folder: RunFolder, base: string): Store {
+  return {
+    async update(arm, round, client) {
+      const file = folder.updateFile(arm, round, client)
+      if (!(await folder.finished(file))) return undefined
+      const seconds = folder.result(`seconds/${arm}/${round}/${client}`)
+      return { bytes: await readFile(file), seconds: typeof seconds === 'number' ? seconds : Number.NaN }
+    },
+    async keepUpdate(arm, round, client, sent) {
+      const file = folder.updateFile(arm, round, client)
+      await writeAtomic(file, sent.bytes)
+      await folder.setResult(`seconds/${arm}/${round}/${client}`, sent.seconds)
+      await folder.finish(file)
+    },
+    async exact(arm, round) {
+      const path = folder.stateFolder(arm, round)
+      return (await folder.finished(...adapterFiles.map((name) => join(path, name)))) ? loadPeft(path) : undefined
+    },
+    async keepExact(arm, round, exact) {
+      const path = folder.stateFolder(arm, round)
+      await savePeft(exact, path, { base })
+      await folder.finish(...adapterFiles.map((name) => join(path, name)))
+    },
+    checkpoint: (arm, round, client) => `${folder.updateFile(arm, round, client)}.checkpoint`,
+    result: (key) => folder.result(key),
+    keepResult: (key, value) => folder.setResult(key, value),
+  }
+}

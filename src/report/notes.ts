@@ -1,0 +1,34 @@
+import type { Arm } from '../federation/arms.js'
+import type { Plan } from '../update/plan.js'
+
+/** What a reader has to know before believing the numbers. Only what this run's plan and arms make true. */
+export function notesOf(plan: Plan, arms: readonly Arm[]): string[] {
+  const names = new Set(arms.map((arm) => arm.name))
+  const several = arms.some((arm) => /^[1-9]\d*x\d+$/.test(arm.name) && !arm.name.startsWith('1x'))
+  const notes = [
+    'An arm RxE is R rounds of E local epochs. Arms at equal horizon (1xE, Ex1, pooled for E epochs) read the same examples equally often, in the same order at each client; the learning-rate schedule spans the whole horizon in every arm, and the optimizer starts fresh in each round.',
+  ]
+  if (several) {
+    notes.push(
+      `Rounds after the first start ${plan.start}: from the exact aggregate of the round before, whose best part at the plan's rank trains on while the rest stays frozen beside the base. Starting fresh instead would handicap several rounds.`,
+    )
+  }
+  if (names.has('client')) {
+    notes.push(
+      "A client's own adapter is judged twice: in the table of arms on everybody's held-out text, in the table of clients (alone) on its own.",
+    )
+  }
+  if (names.has('pooled')) {
+    notes.push(
+      'Pooled training sees all text in one place. It is what a federation gives up, so it is a mark and not a rival.',
+    )
+  }
+  notes.push(
+    `Losses are nats a token on the last ${Math.round(plan.data.heldOut * 100)} % of each client's examples, which nobody trained on. They depend on the tokenizer and do not compare across base models.`,
+    'This is one seed. Gaps as small as those between seeds are no evidence; run other seeds before believing them.',
+    'Bytes up are the update files of all clients and rounds; of pooled they are the text itself. Bytes down are the plan, the aggregate that starts each later round and the adapter at the end, over all clients.',
+    'Time is this machine training all clients and aggregating, without judging; a federation would train its clients side by side and wait for its network.',
+    "An update is not anonymous: text may be inferred from a client's factors. Nothing here hides them.",
+  )
+  return notes
+}

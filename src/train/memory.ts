@@ -1,0 +1,51 @@
+import { OneroundError } from '../errors.js'
+import type { MemoryBudget } from '../native/binding.js'
+import { native } from '../native/load.js'
+
+/** Peak of a job's own memory, in bytes. The base's weights are mapped from its files and can be paged out: not counted. */
+export interface MemoryNotice extends MemoryBudget {
+  /** bytes that this process may still take: the least of MemAvailable and the cgroup's rest */
+  available: number
+  /** sessions that are held at once; `total` is already for all of them */
+  sessions: number
+}
+
+/** Bytes as a person reads them. */
+export function formatBytes(bytes: number): string {
+  if (bytes < 1024 ** 2) return `${(bytes / 1024).toFixed(0)} KiB`
+  if (bytes < 1024 ** 3) return `${(bytes / 1024 ** 2).toFixed(1)} MiB`
+  return `${(bytes / 1024 ** 3).toFixed(2)} GiB`
+}
+
+/** One sentence for a person, before anything is allocated. */
+export function describeMemory(notice: MemoryNotice): string {
+  const each = `parameters ${formatBytes(notice.parameters)}, gradients ${formatBytes(notice.gradients)}, optimizer ${formatBytes(notice.optimizer)}, activations ${formatBytes(notice.activations)}, scratch ${formatBytes(notice.scratch)}`
+  const times = notice.sessions > 1 ? ` (${notice.sessions} at once, each ${each})` : ` (${each})`
+  return `Peak ${formatBytes(notice.total)}${times}; ${formatBytes(notice.available)} available.`
+}
+
+/** Names what weighs most and can be lowered. */
+function whatToLower(budget: MemoryBudget, sessions: number): string {
+  const fixed = budget.parameters + budget.gradients + budget.optimizer
+  const parts: string[] = []
+  if (sessions > 1) parts.push('the concurrency')
+  if (budget.activations + budget.scratch >= fixed) parts.push('data.cutoff (activations grow with the longest example)', 'train.trainable.targets')
+  else parts.push('train.trainable.rank', 'train.trainable.targets')
+  return `Lower ${parts.join(' or ')}, or free memory on this machine.`
+}
+
+/**
+ * Refuses with code MEMORY what would not fit, before anything is allocated.
+ * `available` is a parameter so that a test can shrink the machine.
+ */
+export function checkMemory(budget: MemoryBudget, sessions = 1, available = native().cpu().memoryAvailable): MemoryNotice {
+  const total = budget.total * sessions
+  if (total > available) {
+    throw new OneroundError('MEMORY', `This needs ${formatBytes(total)} of memory and ${formatBytes(available)} is available.`, {
+      found: `${total} bytes needed`,
+      expected: `at most ${available} bytes`,
+      fix: whatToLower(budget, sessions),
+    })
+  }
+  return { ...budget, total, available, sessions }
+}

@@ -1,0 +1,73 @@
+import type { Dataset } from '../data/dataset.js'
+import { OneroundError } from '../errors.js'
+import type { Model } from '../model/open.js'
+import type { SessionOptions } from '../native/binding.js'
+import type { Plan } from '../update/plan.js'
+import { type PassShape, passShape } from './budget.js'
+import { stepsPerEpoch } from './local.js'
+import type { Schedule } from './schedule.js'
+import { loraSlots } from './slots.js'
+import type { Start } from './start.js'
+
+/** Everything that is fixed about one client's training before anything is computed. */
+export interface Prepared {
+  training: Dataset
+  /** the last plan.data.heldOut of the client's examples */
+  heldOut: Dataset
+  shape: PassShape
+  session: SessionOptions
+  /** examples per optimizer step: batch x accumulate, the gradient of one large batch */
+  perStep: number
+  /** optimizer steps of one epoch and of this round */
+  stepsPerEpoch: number
+  steps: number
+  schedule: Schedule
+}
+
+export function prepare(data: Dataset, plan: Plan, start: Start, threads: number): Prepared {
+  const { train: training, heldOut } = data.heldOut(plan.data.heldOut)
+  if (training.tokens === 0) {
+    throw new OneroundError('ARGUMENT', 'There is nothing to train on.', {
+      found: `${data.count} examples, ${training.tokens} trained tokens outside the held-out part`,
+      expected: 'at least one trained token',
+      fix: 'Give this client more examples, or raise data.cutoff.',
+    })
+  }
+  const { train } = plan
+  const perStep = train.batch * train.accumulate
+  const shape = passShape(data.examples, perStep)
+  const perEpoch = stepsPerEpoch(training.count, perStep)
+  const dropout = train.trainable.kind === 'lora' ? train.trainable.dropout : 0
+  return {
+    training,
+    heldOut,
+    shape,
+    session: { slots: loraSlots(plan.layers, dropout), overlay: start.overlay, threads, ...shape, training: true },
+    perStep,
+    stepsPerEpoch: perEpoch,
+    steps: perEpoch * train.epochs,
+    schedule: {
+      kind: train.schedule,
+      learningRate: train.learningRate,
+      warmup: train.warmup,
+      totalSteps: perEpoch * train.epochs * plan.rounds,
+    },
+  }
+}
+
+/** Refuses a base that is not the plan's. Its digest covers the weights, whatever files they lie in. */
+export async function checkBase(base: Model, plan: Plan): Promise<void> {
+  const { sha256, tokenizerSha256 } = await base.id()
+  const rows = [
+    ['base', sha256, plan.base.sha256],
+    ["base's tokenizer", tokenizerSha256, plan.base.tokenizerSha256],
+  ] as const
+  for (const [what, found, expected] of rows) {
+    if (found === expected) continue
+    throw new OneroundError('MISMATCH', `The ${what} is not the one of the plan.`, {
+      found,
+      expected,
+      fix: `Open ${plan.base.id}, or make a plan for this base.`,
+    })
+  }
+}

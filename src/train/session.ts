@@ -1,0 +1,80 @@
+import { OneroundError } from '../errors.js'
+import type { Model } from '../model/open.js'
+import type { NativeSession, SessionOptions } from '../native/binding.js'
+import { native } from '../native/load.js'
+import { checkMemory, type MemoryNotice } from './memory.js'
+
+export interface OpenOptions {
+  onMemory?: ((notice: MemoryNotice) => void) | undefined
+  /** sessions that will be held at once, this one and those still to come */
+  sessions?: number | undefined
+}
+
+/** Makes a session after its memory was computed, told and found to fit. */
+export function openSession(base: Model, options: SessionOptions, o: OpenOptions = {}): NativeSession {
+  const binding = native()
+  const notice = checkMemory(binding.memoryBudget(base.weights, options), o.sessions ?? 1)
+  o.onMemory?.(notice)
+  return new binding.Session(base.weights, options)
+}
+
+/**
+ * Sessions are expensive (an arena and threads), so clients that train one after another on one machine may share
+ * one. Only memory is shared: whoever takes a session sets its parameters and its optimizer state before the first
+ * step, and no client's numbers reach another one. Sessions are equal when all of their options are; the overlay is
+ * compared by identity, because it is the same object for all clients of a round.
+ */
+export class SessionPool implements Disposable {
+  readonly #base: Model
+  readonly #open: OpenOptions
+  readonly #idle: { options: SessionOptions; session: NativeSession }[] = []
+  readonly #busy = new Map<NativeSession, SessionOptions>()
+  readonly #most: number
+  #closed = false
+
+  /** `most`: sessions kept idle; an older one is closed when another kind is needed */
+  constructor(base: Model, most = 1, open: OpenOptions = {}) {
+    this.#base = base
+    this.#most = most
+    this.#open = open
+  }
+
+  /** A session of exactly these options; its state is whatever the last owner left. */
+  acquire(options: SessionOptions): NativeSession {
+    if (this.#closed) throw new OneroundError('CLOSED', 'The pool of sessions is closed.', { fix: 'Make a new pool.' })
+    const at = this.#idle.findIndex((entry) => sameOptions(entry.options, options))
+    let session: NativeSession
+    if (at >= 0) session = (this.#idle.splice(at, 1)[0] as { session: NativeSession }).session
+    else {
+      // Idle sessions of another shape go first: they hold memory that the new one may need.
+      while (this.#idle.length > 0 && this.#idle.length + this.#busy.size >= this.#most) this.#idle.shift()?.session.close()
+      const sessions = Math.max(1, (this.#open.sessions ?? 1) - this.#busy.size)
+      session = openSession(this.#base, options, { ...this.#open, sessions })
+    }
+    this.#busy.set(session, options)
+    return session
+  }
+
+  release(session: NativeSession): void {
+    const options = this.#busy.get(session)
+    if (options === undefined) return
+    this.#busy.delete(session)
+    if (this.#closed) session.close()
+    else this.#idle.push({ options, session })
+  }
+
+  /** Closes all idle sessions now and busy ones at their release. */
+  close(): void {
+    this.#closed = true
+    for (const { session } of this.#idle.splice(0)) session.close()
+  }
+
+  [Symbol.dispose](): void {
+    this.close()
+  }
+}
+
+function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
+  if (a.threads !== b.threads || a.rowsPerPass !== b.rowsPerPass || a.longestExample !== b.longestExample || a.training !== b.training) return false
+  return (a.overlay === b.overlay || (a.overlay.length === 0 && b.overlay.length === 0)) && JSON.stringify(a.slots) === JSON.stringify(b.slots)
+}

@@ -1,0 +1,50 @@
+import { makeAdapter, type Adapter, type AdapterLayer, type Layer } from '../adapter/adapter.js'
+import type { OverlayLayer, Slot } from '../native/binding.js'
+
+/** The trainable slots of a plan's layers, in the plan's order. */
+export function loraSlots(layers: readonly Layer[], dropout: number): Slot[] {
+  return layers.map((layer) => ({ kind: 'lora', layer: layer.name, rank: layer.rank, scale: layer.scale, dropout }))
+}
+
+/** Numbers in the flat buffer: for each layer A [rank, in], then B [out, rank]. */
+export function parameterCount(layers: readonly Layer[]): number {
+  return layers.reduce((sum, layer) => sum + layer.rank * (layer.in + layer.out), 0)
+}
+
+/** Factors -> the flat buffer of a session with `loraSlots`. */
+export function flatten(layers: readonly AdapterLayer[]): Float32Array {
+  const flat = new Float32Array(parameterCount(layers))
+  let at = 0
+  for (const layer of layers) {
+    flat.set(layer.a, at)
+    at += layer.a.length
+    flat.set(layer.b, at)
+    at += layer.b.length
+  }
+  return flat
+}
+
+/** The flat buffer -> an adapter that owns its numbers. */
+export function unflatten(layers: readonly Layer[], flat: Float32Array): Adapter {
+  let at = 0
+  const take = (count: number) => flat.slice(at, (at += count))
+  return makeAdapter(
+    layers.map((layer) => {
+      const a = take(layer.rank * layer.in)
+      const b = take(layer.out * layer.rank)
+      return { name: layer.name, in: layer.in, out: layer.out, rank: layer.rank, scale: layer.scale, a, b }
+    }),
+  )
+}
+
+/** An adapter as something that is added to a frozen base: the scale goes into B. */
+export function overlayOf(adapter: Adapter): OverlayLayer[] {
+  return adapter.layers
+    .filter((layer) => layer.rank > 0)
+    .map((layer) => ({
+      layer: layer.name,
+      rank: layer.rank,
+      a: layer.a,
+      b: layer.scale === 1 ? layer.b : layer.b.map((value) => value * layer.scale),
+    }))
+}

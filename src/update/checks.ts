@@ -1,0 +1,169 @@
+/** The rules that an update must keep before anything is summed. Nothing is repaired and nothing dropped silently. */
+import type { AdapterLayer } from '../adapter/adapter.js'
+import { adapterSha256 } from './digest.js'
+import { planSha256 } from './plan.js'
+import type { Plan } from './plan-schema.js'
+import { refusal } from './refusal.js'
+import type { Update } from './update.js'
+
+/**
+ * Most that a layer's effect may be: scale * |B| * |A| / sqrt(in * out), an upper bound of the root mean square of
+ * what is added to the layer's weights. Base weights lie around 0.02 to 0.1 and fine-tuning moves them by far less, so
+ * ten is only reached by training that blew up or by somebody who wants to outshout the others.
+ */
+export const MAX_EFFECT = 10
+
+export interface CheckOptions {
+  round: number
+  /** digest of what the round started from */
+  startSha256: string
+  /** clients already taken in this round */
+  taken?: ReadonlySet<string> | undefined
+  /** see MAX_EFFECT, the default */
+  maxEffect?: number | undefined
+}
+
+/** Throws REFUSED, naming client, rule, value and limit, at the first rule that the update breaks. */
+export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
+  checkOrigin(plan, update, o)
+  checkStated(plan, update)
+  checkShapes(plan, update)
+  const { client } = update.info
+  for (const layer of update.adapter.layers) checkLayer(client, layer, o.maxEffect ?? MAX_EFFECT)
+  if (update.adapter.layers.every((layer) => layer.b.every((value) => value === 0))) {
+    throw refusal(
+      client,
+      'non-zero',
+      'every lora_B is zero',
+      'changed by training',
+      'Check that the client trained at all.',
+    )
+  }
+  if (adapterSha256(update.adapter) === o.startSha256) {
+    throw refusal(
+      client,
+      'trained',
+      'the factors are those the round started from',
+      'changed by training',
+      'Check that the client trained at all.',
+    )
+  }
+}
+
+function checkOrigin(plan: Plan, update: Update, o: CheckOptions): void {
+  const { client, round, startSha256 } = update.info
+  const hash = planSha256(plan)
+  if (update.info.planSha256 !== hash)
+    throw refusal(
+      client,
+      'plan',
+      `plan ${update.info.planSha256}`,
+      `plan ${hash}`,
+      "Train with this federation's plan.",
+    )
+  if (plan.clients.length > 0 && !plan.clients.some(({ name }) => name === client)) {
+    throw refusal(
+      client,
+      'client',
+      `'${client}'`,
+      `one of ${plan.clients
+        .map(({ name }) => name)
+        .slice(0, 20)
+        .join(', ')}`,
+      "Use the client's name in the plan.",
+    )
+  }
+  if (o.taken?.has(client))
+    throw refusal(client, 'once', 'a second update in this round', 'one update a round', 'Leave one of the two out.')
+  if (round !== o.round)
+    throw refusal(client, 'round', `round ${round}`, `round ${o.round}`, 'Give only updates of this round.')
+  if (startSha256 !== o.startSha256)
+    throw refusal(
+      client,
+      'start',
+      `start ${startSha256}`,
+      `start ${o.startSha256}`,
+      'Train from the adapter of the round before.',
+    )
+}
+
+/** What an update says must be allowed by the plan's `share`, and there where the weights need it. */
+function checkStated(plan: Plan, update: Update): void {
+  const { client, examples, tokens, lossBefore, lossAfter } = update.info
+  const stated = { examples, tokens, losses: lossBefore ?? lossAfter }
+  for (const field of ['examples', 'tokens', 'losses'] as const) {
+    if (stated[field] === undefined || plan.share.includes(field)) continue
+    throw refusal(
+      client,
+      'share',
+      `states ${field}`,
+      `only what the plan shares (${plan.share.join(', ') || 'nothing'})`,
+      "Train with this federation's plan.",
+    )
+  }
+  const { weights } = plan.aggregate
+  if (weights !== 'examples' && weights !== 'tokens') return
+  const value = stated[weights]
+  if (value === undefined || value < 1) {
+    throw refusal(
+      client,
+      'weight',
+      value === undefined ? `no number of ${weights}` : `${value} ${weights}`,
+      'at least 1, since the plan weighs by it',
+      'Train with a plan that shares it, and with data.',
+    )
+  }
+}
+
+function checkShapes(plan: Plan, update: Update): void {
+  const { client } = update.info
+  const fix = "Train with this federation's plan."
+  const { layers } = update.adapter
+  if (layers.length !== plan.layers.length)
+    throw refusal(client, 'layers', `${layers.length} layers`, `${plan.layers.length}`, fix)
+  const known = new Map(plan.layers.map((layer) => [layer.name, layer]))
+  for (const layer of layers) {
+    const agreed = known.get(layer.name)
+    if (agreed === undefined) throw refusal(client, 'layers', `layer '${layer.name}'`, 'only layers of the plan', fix)
+    for (const field of ['in', 'out', 'rank', 'scale'] as const) {
+      if (layer[field] === agreed[field]) continue
+      throw refusal(
+        client,
+        field === 'scale' ? 'scale' : 'shape',
+        `layer '${layer.name}' with ${field} ${layer[field]}`,
+        `${field} ${agreed[field]}`,
+        fix,
+      )
+    }
+  }
+}
+
+function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): void {
+  const norms = [norm(layer.a), norm(layer.b)] as const
+  for (const [index, value] of norms.entries()) {
+    if (Number.isFinite(value)) continue
+    throw refusal(
+      client,
+      'finite',
+      `layer '${layer.name}' holds NaN or infinity in lora_${index === 0 ? 'A' : 'B'}`,
+      'finite numbers',
+      'Lower the learning rate and train again.',
+    )
+  }
+  const effect = (Math.abs(layer.scale) * norms[0] * norms[1]) / Math.sqrt(layer.in * layer.out)
+  if (effect <= maxEffect) return
+  throw refusal(
+    client,
+    'norm',
+    `layer '${layer.name}' with an effect of ${effect.toPrecision(4)}`,
+    `at most ${maxEffect}`,
+    'Lower the learning rate and train again.',
+  )
+}
+
+/** Euclidean norm, in double: squares of f32 cannot overflow it, so it is finite exactly where every number is. */
+function norm(values: Float32Array): number {
+  let sum = 0
+  for (const value of values) sum += value * value
+  return Math.sqrt(sum)
+}

@@ -1,0 +1,126 @@
+import { OneroundError } from '../errors.js'
+import type { Model } from '../model/open.js'
+import { resolveLayers } from './layers.js'
+import { parsePlan } from './plan.js'
+import type { LoraTrainable, Method, Plan, PlanData, Share, TrainOptions, Weights } from './plan-schema.js'
+
+/** The plan's fields in one flat list; what is left out takes the default. */
+export interface PlanOptions
+  extends Partial<Omit<TrainOptions, 'trainable'>>,
+    Partial<PlanData>,
+    Partial<Omit<LoraTrainable, 'kind'>> {
+  /** who may send updates; none: anybody (default) */
+  clients?: readonly string[]
+  rounds?: number
+  start?: 'carried'
+  method?: Method
+  /** rank of the aggregate: a number, or 'auto' (default): the smallest with relative error <= 1e-3, at most twice the plan's */
+  aggregateRank?: number | 'auto'
+  weights?: Weights
+  /** what an update may state beside the factors */
+  share?: readonly Share[]
+}
+
+/**
+ * A plan for this base. Defaults: LoRA of rank 16, alpha twice the rank, on all linear layers; 3 epochs of batch 8 with
+ * AdamW at 3e-4, cosine with 3 % warm-up, gradients clipped at 1; template 'text', cutoff 512 (or the base's longest),
+ * a fifth held out; one round, svd with automatic rank, weights by examples; share examples, tokens and losses.
+ * Weight decay is 0: in factors it would also shrink what earlier rounds learned, and so favour plans of one round.
+ */
+export async function createPlan(base: Model, o: PlanOptions = {}): Promise<Plan> {
+  checkKeys(o)
+  const { maxPositions, linearLayers } = base.spec
+  if (o.cutoff !== undefined && o.cutoff > maxPositions) {
+    throw new OneroundError('ARGUMENT', 'cutoff is longer than the base can read.', {
+      found: String(o.cutoff),
+      expected: `at most ${maxPositions}`,
+      fix: 'Lower cutoff.',
+    })
+  }
+  const rank = o.rank ?? 16
+  const trainable: LoraTrainable = {
+    kind: 'lora',
+    targets: o.targets ?? 'all-linear',
+    rank,
+    alpha: o.alpha ?? 2 * rank,
+    rankPattern: o.rankPattern ?? {},
+    alphaPattern: o.alphaPattern ?? {},
+    rsLora: o.rsLora ?? false,
+    dropout: o.dropout ?? 0,
+    initA: o.initA ?? 'kaiming',
+  }
+  const { id, sha256, tokenizerSha256 } = await base.id()
+  return parsePlan({
+    version: 1,
+    base: { id, sha256, tokenizerSha256 },
+    layers: resolveLayers(linearLayers, trainable),
+    train: {
+      trainable,
+      epochs: o.epochs ?? 3,
+      batch: o.batch ?? 8,
+      accumulate: o.accumulate ?? 1,
+      learningRate: o.learningRate ?? 3e-4,
+      optimizer: o.optimizer ?? 'adamw',
+      schedule: o.schedule ?? 'cosine',
+      warmup: o.warmup ?? 0.03,
+      weightDecay: o.weightDecay ?? 0,
+      clipNorm: o.clipNorm ?? 1,
+      seed: o.seed ?? 0,
+      compute: o.compute ?? 'auto',
+    },
+    data: {
+      template: o.template ?? 'text',
+      cutoff: o.cutoff ?? Math.min(512, maxPositions),
+      lossOn: o.lossOn ?? 'all',
+      heldOut: o.heldOut ?? 0.2,
+    },
+    rounds: o.rounds ?? 1,
+    start: o.start ?? 'carried',
+    aggregate: { method: o.method ?? 'svd', rank: o.aggregateRank ?? 'auto', weights: o.weights ?? 'examples' },
+    share: o.share ?? ['examples', 'tokens', 'losses'],
+    clients: (o.clients ?? []).map((name) => ({ name })),
+  })
+}
+
+const KEYS: Readonly<Record<keyof PlanOptions, true>> = {
+  targets: true,
+  rank: true,
+  alpha: true,
+  rankPattern: true,
+  alphaPattern: true,
+  rsLora: true,
+  dropout: true,
+  initA: true,
+  epochs: true,
+  batch: true,
+  accumulate: true,
+  learningRate: true,
+  optimizer: true,
+  schedule: true,
+  warmup: true,
+  weightDecay: true,
+  clipNorm: true,
+  seed: true,
+  compute: true,
+  template: true,
+  cutoff: true,
+  lossOn: true,
+  heldOut: true,
+  rounds: true,
+  start: true,
+  method: true,
+  aggregateRank: true,
+  weights: true,
+  share: true,
+  clients: true,
+}
+
+function checkKeys(o: PlanOptions): void {
+  const unknown = Object.keys(o).find((key) => !Object.hasOwn(KEYS, key))
+  if (unknown === undefined) return
+  throw new OneroundError('ARGUMENT', `createPlan does not know the option '${unknown}'.`, {
+    found: unknown,
+    expected: Object.keys(KEYS).join(', '),
+    fix: 'Correct or remove it.',
+  })
+}

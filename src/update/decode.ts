@@ -1,0 +1,90 @@
+/** The bytes of an update file, checked as far as can be without a plan. No tensor is copied here. */
+import { OneroundError } from '../errors.js'
+import { type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
+import { headerLength, LENGTH_BYTES, parseHeader } from '../model/safetensors-header.js'
+import { decodeInfo, type UpdateInfo } from './info.js'
+import { LIMITS } from './limits.js'
+
+/** One layer's factors, still bytes: views of the file. */
+export interface RawLayer {
+  name: string
+  in: number
+  out: number
+  rank: number
+  a: Uint8Array
+  b: Uint8Array
+}
+
+export interface DecodedUpdate {
+  info: UpdateInfo
+  layers: RawLayer[]
+}
+
+/**
+ * Refuses everything that is not exactly what serializeUpdate writes: unknown keys, other tensors, holes, trailing
+ * bytes, a second spelling of the header. So two different files never mean the same, and none carries a hidden note.
+ */
+export function decodeUpdate(bytes: Uint8Array, source: string): DecodedUpdate {
+  const length = headerLength(bytes, bytes.length, source)
+  if (length > LIMITS.updateHeaderBytes)
+    throw malformed(source, `a header of ${length} bytes`, `at most ${LIMITS.updateHeaderBytes}`)
+  const header = parseHeader(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length), bytes.length, source)
+  const info = decodeInfo(header.metadata, source)
+  if (header.tensors.length > 2 * LIMITS.layers)
+    throw malformed(source, `${header.tensors.length} tensors`, `at most ${2 * LIMITS.layers}`)
+  const tensors = new Map<string, SafetensorsTensor>()
+  for (const { name, dtype, shape, offset, bytes: size } of header.tensors) {
+    if (dtype !== 'F32') throw malformed(source, `tensor '${name.slice(0, 200)}' of type ${dtype}`, 'F32')
+    tensors.set(name, { dtype, shape, data: bytes.subarray(offset, offset + size) })
+  }
+  const layers = pair(tensors, source)
+  if (!sameBytes(serializeSafetensors(tensors, header.metadata), bytes))
+    throw malformed(source, 'another layout than the one that oneround writes', 'the canonical bytes')
+  return { info, layers }
+}
+
+function pair(tensors: ReadonlyMap<string, SafetensorsTensor>, source: string): RawLayer[] {
+  const layers: RawLayer[] = []
+  let used = 0
+  for (const [name, a] of tensors) {
+    if (!name.endsWith('.lora_A')) continue
+    const layer = name.slice(0, -'.lora_A'.length)
+    const b = tensors.get(`${layer}.lora_B`)
+    const [rank = 0, inputs = 0] = a.shape
+    const [outputs = 0, rankB = 0] = b?.shape ?? []
+    const isPair = b !== undefined && a.shape.length === 2 && b.shape.length === 2 && rank === rankB
+    if (
+      !isPair ||
+      rank < 1 ||
+      inputs < 1 ||
+      outputs < 1 ||
+      rank > LIMITS.rank ||
+      layer === '' ||
+      layer.length > LIMITS.layerName
+    ) {
+      throw malformed(
+        source,
+        `'${layer.slice(0, 200)}' with lora_A [${a.shape}], lora_B ${b === undefined ? 'missing' : `[${b.shape}]`}`,
+        'lora_A [rank, in] and lora_B [out, rank]',
+      )
+    }
+    used += 2
+    layers.push({ name: layer, in: inputs, out: outputs, rank, a: a.data, b: b.data })
+  }
+  if (used !== tensors.size)
+    throw malformed(source, 'a tensor that is no pair of lora_A and lora_B', 'two factors a layer and nothing else')
+  if (layers.length === 0) throw malformed(source, 'no layer', 'at least one layer')
+  return layers
+}
+
+function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
+  return left.length === right.length && Buffer.compare(left, right) === 0
+}
+
+function malformed(source: string, found: string, expected: string): OneroundError {
+  return new OneroundError('MALFORMED', `${source} is not a sound update: it has ${found}.`, {
+    found,
+    expected,
+    fix: 'Have the client train again and send its update file unchanged.',
+  })
+}

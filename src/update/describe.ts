@@ -1,0 +1,47 @@
+/** Every field that leaves a client, with its meaning: for `train --dry-run` and `inspect`. */
+import type { Layer } from '../adapter/adapter.js'
+import { INFO_FIELDS, shareable, type UpdateInfo } from './info.js'
+import { factorCount } from './layers.js'
+import type { Plan } from './plan-schema.js'
+
+export interface LeavingField {
+  field: string
+  meaning: string
+  value: string
+}
+
+/** Before training, numbers that are not known yet are passed as undefined in `info` and shown as 'known after training'. */
+export interface Leaving {
+  info: Partial<UpdateInfo>
+  adapter?: { readonly layers: readonly Layer[] }
+}
+
+/** What the update file holds under this plan, metadata first, then factors. The same list is what the file's reader accepts. */
+export function describeLeaving(plan: Plan, update: Leaving): LeavingField[] {
+  const pending = 'known after training'
+  const allowed = shareable(plan, {
+    client: '',
+    planSha256: '',
+    round: 1,
+    startSha256: '',
+    examples: 0,
+    tokens: 0,
+    lossBefore: 0,
+    lossAfter: 0,
+  })
+  const fields: LeavingField[] = [{ field: 'oneround.update', meaning: 'version of the format', value: '1' }]
+  fields.push({ field: 'kinds', meaning: 'kinds of the tensors below', value: 'lora_A,lora_B' })
+  for (const [name, { key, meaning }] of Object.entries(INFO_FIELDS)) {
+    const field = name as keyof UpdateInfo
+    if (allowed[field] === undefined) continue
+    fields.push({ field: key, meaning, value: String(update.info[field] ?? pending) })
+  }
+  const layers = update.adapter?.layers ?? plan.layers
+  for (const layer of layers) {
+    const what = `trained factors of this layer; text may be inferred from them`
+    fields.push({ field: `${layer.name}.lora_A`, meaning: what, value: `F32 [${layer.rank}, ${layer.in}]` })
+    fields.push({ field: `${layer.name}.lora_B`, meaning: what, value: `F32 [${layer.out}, ${layer.rank}]` })
+  }
+  fields.push({ field: '(size)', meaning: 'bytes of all factors together', value: String(4 * factorCount(layers)) })
+  return fields
+}

@@ -1,0 +1,177 @@
+/** What any of our files is, field by field. */
+import { stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { loadPeft } from '../adapter/peft.js'
+import { METHOD_KEY } from '../adapter/peft-save.js'
+import { OneroundError } from '../errors.js'
+import { readSafetensorsHeader } from '../model/safetensors.js'
+import { isRunFolder, readRun } from '../run/folder.js'
+import { readMetrics } from '../run/metrics.js'
+import { fileError } from '../text/bounded-file.js'
+import { checkUpdate } from './checks.js'
+import { decodeUpdate } from './decode.js'
+import type { LeavingField } from './describe.js'
+import { adapterSha256 } from './digest.js'
+import { INFO_FIELDS, type UpdateInfo } from './info.js'
+import { LIMITS } from './limits.js'
+import { parsePlan, planSha256 } from './plan.js'
+import type { Plan } from './plan-schema.js'
+import { readBytes, readText } from './read-file.js'
+import { parseReceipt } from './receipt.js'
+import { parseUpdate } from './update.js'
+
+export type InspectedKind = 'plan' | 'update' | 'receipt' | 'adapter' | 'run' | 'safetensors'
+
+export interface Inspection {
+  kind: InspectedKind
+  path: string
+  fields: LeavingField[]
+  /** what a person should know before passing it on */
+  notes: string[]
+  /** with a plan and an update: whether it would be taken, and if not, which rule it breaks */
+  accepted?: boolean
+  refusal?: OneroundError
+}
+
+const STACK_NOTE =
+  "The method 'stack' keeps every client's factors verbatim inside the adapter: publishing it publishes every update."
+const UPDATE_NOTE = 'An update is not anonymous: text may be inferred from its factors.'
+
+/** Reads a file or folder and says what it is. A file that is broken is refused with the reason. */
+export async function inspectFile(path: string, plan?: Plan): Promise<Inspection> {
+  const info = await stat(path).catch((cause: unknown) => {
+    throw fileError(path, cause)
+  })
+  if (info.isDirectory()) return (await isRunFolder(path)) ? inspectRun(path) : inspectAdapter(path)
+  if (path.endsWith('.json')) return inspectJson(path)
+  const header = await readSafetensorsHeader(path)
+  if (Object.hasOwn(header.metadata, 'oneround.update') || path.endsWith('.update.safetensors'))
+    return inspectUpdate(path, plan)
+  const fields = Object.entries(header.metadata).map(([field, value]) => ({ field, meaning: 'metadata', value }))
+  for (const { name, dtype, shape } of header.tensors)
+    fields.push({ field: name, meaning: 'tensor', value: `${dtype} [${shape.join(', ')}]` })
+  return { kind: 'safetensors', path, fields, notes: header.metadata[METHOD_KEY] === 'stack' ? [STACK_NOTE] : [] }
+}
+
+async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Inspection> {
+  const bytes = await readBytes(path, LIMITS.updateBytes)
+  const { info, layers } = decodeUpdate(bytes, path)
+  const fields: LeavingField[] = []
+  for (const [name, { key, meaning }] of Object.entries(INFO_FIELDS)) {
+    const value = info[name as keyof UpdateInfo]
+    if (value !== undefined) fields.push({ field: key, meaning, value: String(value) })
+  }
+  for (const layer of layers) {
+    fields.push({ field: `${layer.name}.lora_A`, meaning: 'trained factor', value: `F32 [${layer.rank}, ${layer.in}]` })
+    fields.push({
+      field: `${layer.name}.lora_B`,
+      meaning: 'trained factor',
+      value: `F32 [${layer.out}, ${layer.rank}]`,
+    })
+  }
+  const result: Inspection = { kind: 'update', path, fields, notes: [UPDATE_NOTE] }
+  if (plan === undefined) return result
+  // Round and start are the update's own here: which round runs is known to the server, not to a plan.
+  result.notes.push('Round and start were taken from the update itself; aggregate also checks them against the others.')
+  try {
+    checkUpdate(plan, parseUpdate(bytes, plan, path), { round: info.round, startSha256: info.startSha256 })
+    if (info.round > plan.rounds) {
+      throw new OneroundError(
+        'REFUSED',
+        `The update of client '${info.client}' breaks the rule 'round': round ${info.round}; must be at most ${plan.rounds}.`,
+        { fix: 'Give only updates of this plan.' },
+      )
+    }
+    return { ...result, accepted: true }
+  } catch (error) {
+    if (!(error instanceof OneroundError)) throw error
+    return { ...result, accepted: false, refusal: error }
+  }
+}
+
+async function inspectJson(path: string): Promise<Inspection> {
+  if (basename(path) === 'adapter_config.json') return inspectAdapter(join(path, '..'))
+  const text = await readText(path, LIMITS.planBytes)
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    throw new OneroundError('MALFORMED', `${path} is not JSON.`, {
+      expected: 'a plan or a receipt',
+      fix: 'Give a file that oneround wrote.',
+      cause,
+    })
+  }
+  if (typeof json === 'object' && json !== null && 'receipt' in json) {
+    return {
+      kind: 'receipt',
+      path,
+      fields: flatten(parseReceipt(json, path), 'kept at the client'),
+      notes: ['A receipt names data files; it stays at the client.'],
+    }
+  }
+  return inspectPlan(parsePlan(json, path), path)
+}
+
+function inspectPlan(plan: Plan, path: string): Inspection {
+  const fields = [
+    { field: 'sha256', meaning: "the plan's hash, as it stands in updates", value: planSha256(plan) },
+    ...flatten(plan, 'agreed'),
+  ]
+  return { kind: 'plan', path, fields, notes: plan.aggregate.method === 'stack' ? [STACK_NOTE] : [] }
+}
+
+async function inspectAdapter(path: string): Promise<Inspection> {
+  const adapter = await loadPeft(path)
+  const { metadata } = await readSafetensorsHeader(join(path, 'adapter_model.safetensors'))
+  const method = metadata[METHOD_KEY]
+  const fields: LeavingField[] = [
+    {
+      field: 'digest',
+      meaning: 'digest of factors and scales; a next round names it as its start',
+      value: adapterSha256(adapter),
+    },
+  ]
+  if (method !== undefined) fields.push({ field: 'method', meaning: 'how updates became this adapter', value: method })
+  for (const { name, rank, scale, in: inputs, out } of adapter.layers) {
+    fields.push({
+      field: name,
+      meaning: 'adapted layer',
+      value: `rank ${rank}, scale ${scale}, in ${inputs}, out ${out}`,
+    })
+  }
+  return { kind: 'adapter', path, fields, notes: method === 'stack' ? [STACK_NOTE] : [] }
+}
+
+async function inspectRun(path: string): Promise<Inspection> {
+  const run = await readRun(path)
+  const plan = parsePlan(run.plan, join(path, 'plan.json'))
+  const { events, torn } = await readMetrics(run.metricsFile)
+  const fields: LeavingField[] = [
+    { field: 'plan', meaning: "the plan's hash", value: planSha256(plan) },
+    { field: 'metrics.jsonl', meaning: 'events', value: String(events.length) },
+    ...Object.entries(run.state.files).map(([field, file]) => ({
+      field,
+      meaning: 'finished file',
+      value: `${file.bytes} bytes, SHA-256 ${file.sha256}`,
+    })),
+    ...Object.keys(run.state.results).map((field) => ({ field, meaning: 'finished result', value: 'present' })),
+    ...flatten(run.environment ?? {}, 'environment'),
+  ]
+  return {
+    kind: 'run',
+    path,
+    fields,
+    notes: torn ? ['The last line of metrics.jsonl is torn: the run was stopped while it wrote.'] : [],
+  }
+}
+
+/** Leaves of a JSON value with their dotted paths. */
+function flatten(value: unknown, meaning: string, path = ''): LeavingField[] {
+  if (typeof value === 'object' && value !== null) {
+    return Object.entries(value).flatMap(([key, field]) =>
+      flatten(field, meaning, path === '' ? key : `${path}.${key}`),
+    )
+  }
+  return [{ field: path, meaning, value: String(value) }]
+}

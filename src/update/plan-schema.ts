@@ -1,0 +1,151 @@
+/** The plan's fields, what each may be, and what is known but not built yet. */
+import { z } from 'zod'
+import { parseTemplate } from '../data/templates.js'
+import { LIMITS } from './limits.js'
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in 64 lower-case hexadecimal digits')
+/** without control characters; shown to people */
+const label = z
+  .string()
+  .min(1)
+  .max(300)
+  .regex(/^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$/u, 'text without control characters')
+const layerName = z
+  .string()
+  .min(1)
+  .max(LIMITS.layerName)
+  .regex(/^[A-Za-z0-9_.-]+$/, 'a layer name of A-Z a-z 0-9 _ . -')
+/** a safe file name on every system */
+export const clientName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'at most 64 of A-Z a-z 0-9 . _ -, starting with a letter or digit')
+
+const dimension = z.number().int().min(1).max(LIMITS.dimension)
+const rank = z.number().int().min(1).max(LIMITS.rank)
+const alpha = z.number().positive().max(1e6)
+const patternKey = z
+  .string()
+  .min(1)
+  .max(200)
+  .refine((key) => key !== '__proto__', 'another key')
+
+const layer = z.strictObject({
+  name: layerName,
+  in: dimension,
+  out: dimension,
+  rank,
+  scale: z.number().positive().max(1e9),
+})
+
+const lora = z.strictObject({
+  kind: z.literal('lora'),
+  targets: z.union([z.literal('all-linear'), z.array(layerName).min(1).max(LIMITS.layers)]),
+  rank,
+  /** the effect is alpha / rank times B A */
+  alpha,
+  /** PEFT's rank_pattern: key -> rank of the layers it matches */
+  rankPattern: z.record(patternKey, rank).default({}),
+  alphaPattern: z.record(patternKey, alpha).default({}),
+  /** alpha / sqrt(rank) instead */
+  rsLora: z.boolean().default(false),
+  dropout: z.number().min(0).lt(1).default(0),
+  initA: z.enum(['kaiming', 'gaussian']).default('kaiming'),
+})
+
+const train = z.strictObject({
+  trainable: z.discriminatedUnion('kind', [z.strictObject({ kind: z.literal('full') }), lora]),
+  /** local epochs a round */
+  epochs: z.number().int().min(1).max(10_000),
+  /** examples an optimizer step */
+  batch: z.number().int().min(1).max(65_536),
+  accumulate: z.number().int().min(1).max(65_536),
+  learningRate: z.number().positive().max(10),
+  optimizer: z.enum(['adamw']),
+  schedule: z.enum(['constant', 'linear', 'cosine']),
+  /** fraction of all steps */
+  warmup: z.number().min(0).max(1),
+  weightDecay: z.number().min(0).max(10),
+  /** 0: no clipping */
+  clipNorm: z.number().min(0).max(1e9),
+  seed: z
+    .number()
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1),
+  compute: z.enum(['auto', 'f32']),
+})
+
+const data = z.strictObject({
+  /** `text`, `prompt-completion`, or a pattern with fields in braces; see data/templates.ts */
+  template: z
+    .string()
+    .max(2000)
+    .superRefine((value, context) => {
+      try {
+        parseTemplate(value)
+      } catch (error) {
+        context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not a template' })
+      }
+    }),
+  /** tokens; longer examples are cut and counted */
+  cutoff: z
+    .number()
+    .int()
+    .min(2)
+    .max(2 ** 24),
+  lossOn: z.enum(['all', 'completion']),
+  /** the last part of each client's examples, never trained on */
+  heldOut: z.number().min(0).lt(1),
+})
+
+export const SHARES = ['examples', 'tokens', 'losses'] as const
+const share = z
+  .array(z.enum(SHARES))
+  .refine((fields) => new Set(fields).size === fields.length, 'each field once')
+  // One order, so that the plan's hash does not depend on how it was typed.
+  .transform((fields) => SHARES.filter((field) => fields.includes(field)))
+
+const aggregate = z.strictObject({
+  method: z.enum(['svd', 'stack', 'fedit']),
+  rank: z.union([z.literal('auto'), rank]),
+  weights: z.union([z.enum(['examples', 'tokens', 'uniform']), z.record(clientName, z.number().positive().max(1e12))]),
+})
+
+export const planSchema = z.strictObject({
+  version: z.literal(1),
+  base: z.strictObject({ id: label, sha256, tokenizerSha256: sha256 }),
+  layers: z.array(layer).min(1).max(LIMITS.layers),
+  train,
+  data,
+  rounds: z.number().int().min(1).max(LIMITS.rounds),
+  /** how a round after the first starts: from the exact aggregate, its best part trainable and the rest frozen */
+  start: z.enum(['carried']).default('carried'),
+  aggregate,
+  share,
+  /** empty: any client may send an update */
+  clients: z
+    .array(
+      z.strictObject({
+        name: clientName,
+        publicKey: z.never({ error: 'signed updates are not built yet' }).optional(),
+      }),
+    )
+    .max(LIMITS.clients),
+})
+
+/** What a field's value means where it is agreed on but not built: refused by this name instead of as nonsense. */
+export const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
+  'train.optimizer': ['sgd'],
+  'train.compute': ['bf16'],
+  start: ['fresh'],
+  'aggregate.method': ['residual', 'ffa', 'fed-sb', 'task-arithmetic', 'ties', 'dare', 'fisher', 'regmean', 'knots'],
+}
+
+export type Plan = z.output<typeof planSchema>
+export type TrainOptions = Plan['train']
+export type Trainable = TrainOptions['trainable']
+export type LoraTrainable = Extract<Trainable, { kind: 'lora' }>
+export type PlanData = Plan['data']
+export type Method = Plan['aggregate']['method']
+export type Weights = Plan['aggregate']['weights']
+export type Share = (typeof SHARES)[number]

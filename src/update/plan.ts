@@ -1,0 +1,126 @@
+/** The plan: what all parties agree on before anything trains. Its hash stands in every update. */
+import { createHash } from 'node:crypto'
+import { OneroundError } from '../errors.js'
+import { writeAtomic } from '../run/atomic.js'
+import { canonicalJson } from './canonical.js'
+import { factorCount, resolveLayers } from './layers.js'
+import { LIMITS } from './limits.js'
+import { type Plan, planSchema } from './plan-schema.js'
+import { readText } from './read-file.js'
+import { schemaError } from './schema-error.js'
+
+export { type LinearLayer, resolveLayers } from './layers.js'
+export type { LoraTrainable, Method, Plan, PlanData, Share, Trainable, TrainOptions, Weights } from './plan-schema.js'
+
+const FIX = 'Correct the plan, or make a new one with: oneround plan.'
+
+/** Checks a plan, given as JSON text or as parsed JSON, and fills in defaults. What is not built is refused by name. */
+export function parsePlan(json: unknown, source = 'The plan'): Plan {
+  const value = typeof json === 'string' ? parseText(json, source) : json
+  const result = planSchema.safeParse(value)
+  if (!result.success) throw schemaError(source, result.error.issues, value, FIX)
+  const plan = result.data
+  checkKind(plan, source)
+  checkLayers(plan, source)
+  checkClients(plan, source)
+  checkWeights(plan, source)
+  return plan
+}
+
+export async function readPlan(file: string): Promise<Plan> {
+  return parsePlan(await readText(file, LIMITS.planBytes), file)
+}
+
+/** Writes plan.json, checked once more so that no plan is written that could not be read. */
+export async function writePlan(file: string, plan: Plan): Promise<void> {
+  await writeAtomic(file, planText(plan))
+}
+
+/** plan.json's text. */
+export function planText(plan: Plan): string {
+  return `${JSON.stringify(parsePlan(plan), undefined, 2)}\n`
+}
+
+/** SHA-256 of the plan's canonical JSON, in hexadecimal: layout and order of the file change nothing. */
+export function planSha256(plan: Plan): string {
+  return createHash('sha256').update(canonicalJson(plan)).digest('hex')
+}
+
+function parseText(text: string, source: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new OneroundError('MALFORMED', `${source} is not JSON.`, {
+      found: text.slice(0, 60),
+      expected: 'the JSON of a plan',
+      fix: FIX,
+      cause,
+    })
+  }
+}
+
+function checkKind(plan: Plan, source: string): void {
+  if (plan.train.trainable.kind !== 'full') return
+  throw new OneroundError('UNSUPPORTED', `${source}: full updates as a federation are not built yet.`, {
+    found: "train.trainable.kind 'full'",
+    expected: "train.trainable.kind 'lora'",
+    fix: FIX,
+  })
+}
+
+/** The resolved layers must be what the trainable's rules give; a plan cannot say one thing and mean another. */
+function checkLayers(plan: Plan, source: string): void {
+  const names = new Set(plan.layers.map((layer) => layer.name))
+  if (names.size !== plan.layers.length) throw inconsistent(source, 'a layer comes twice', 'every layer once')
+  const rules = resolveLayers(plan.layers, plan.train.trainable)
+  for (const [index, layer] of plan.layers.entries()) {
+    const rule = rules.find((one) => one.name === layer.name)
+    if (rule === undefined)
+      throw inconsistent(source, `layers.${index} '${layer.name}'`, 'only layers that train.trainable.targets names')
+    if (rule.rank !== layer.rank || rule.scale !== layer.scale) {
+      throw inconsistent(
+        source,
+        `layers.${index} '${layer.name}' with rank ${layer.rank}, scale ${layer.scale}`,
+        `rank ${rule.rank}, scale ${rule.scale}, as train.trainable says`,
+      )
+    }
+  }
+  const bytes = factorCount(plan.layers) * 4
+  if (bytes + LIMITS.updateHeaderBytes > LIMITS.updateBytes)
+    throw inconsistent(source, `updates of ${bytes} bytes`, `at most ${LIMITS.updateBytes}`)
+}
+
+function checkClients(plan: Plan, source: string): void {
+  const seen = new Set<string>()
+  for (const { name } of plan.clients) {
+    // Names become file names, and some file systems do not tell A from a.
+    const key = name.toLowerCase()
+    if (seen.has(key)) throw inconsistent(source, `client '${name}' twice`, 'every client once (A and a are one)')
+    seen.add(key)
+  }
+}
+
+function checkWeights(plan: Plan, source: string): void {
+  const { weights } = plan.aggregate
+  if (weights === 'uniform') return
+  if (typeof weights === 'string') {
+    if (plan.share.includes(weights)) return
+    throw inconsistent(
+      source,
+      `weights by ${weights}, but share without '${weights}'`,
+      `share with '${weights}', or weights 'uniform'`,
+    )
+  }
+  const clients = plan.clients.map((client) => client.name)
+  const without = clients.find((name) => !Object.hasOwn(weights, name))
+  if (without !== undefined)
+    throw inconsistent(source, `no weight for client '${without}'`, 'a weight for every client')
+  const stranger = clients.length === 0 ? undefined : Object.keys(weights).find((name) => !clients.includes(name))
+  if (stranger !== undefined)
+    throw inconsistent(source, `a weight for '${stranger}'`, 'weights only for clients of the plan')
+  if (Object.keys(weights).length === 0) throw inconsistent(source, 'no weight at all', 'a weight for every client')
+}
+
+function inconsistent(source: string, found: string, expected: string): OneroundError {
+  return new OneroundError('MALFORMED', `${source} contradicts itself: ${found}.`, { found, expected, fix: FIX })
+}

@@ -1,0 +1,87 @@
+/** The receipt: what a client keeps about an update it made. It stays at the client. */
+import { z } from 'zod'
+import { OneroundError } from '../errors.js'
+import { writeAtomic } from '../run/atomic.js'
+import { packageVersion } from '../run/environment.js'
+import { LIMITS } from './limits.js'
+import { clientName, type Plan } from './plan-schema.js'
+import { readText } from './read-file.js'
+import { schemaError } from './schema-error.js'
+import type { Update } from './update.js'
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const schema = z.strictObject({
+  receipt: z.literal(1),
+  /** of the update file's bytes */
+  update: z.strictObject({ sha256, bytes: z.number().int().min(0) }),
+  client: clientName,
+  round: z.number().int().min(1),
+  planSha256: sha256,
+  startSha256: sha256,
+  /** ISO 8601, UTC */
+  time: z.iso.datetime(),
+  versions: z.strictObject({ oneround: z.string(), node: z.string() }),
+  settings: z.record(z.string(), z.json()),
+  /** every file that was trained on */
+  data: z.array(z.strictObject({ path: z.string(), sha256 })),
+})
+
+export type Receipt = z.output<typeof schema>
+
+export interface ReceiptSource {
+  update: Update
+  /** what Update.save gave */
+  saved: { sha256: string; bytes: number }
+  plan: Plan
+  data: readonly { path: string; sha256: string }[]
+  /** default: now */
+  time?: Date
+  /** what else was set at this client, e.g. threads and instruction set */
+  settings?: Readonly<Record<string, string | number | boolean>>
+}
+
+export function makeReceipt({ update, saved, plan, data, time, settings }: ReceiptSource): Receipt {
+  const { client, round, planSha256, startSha256 } = update.info
+  return schema.parse({
+    receipt: 1,
+    update: { sha256: saved.sha256, bytes: saved.bytes },
+    client,
+    round,
+    planSha256,
+    startSha256,
+    time: (time ?? new Date()).toISOString(),
+    versions: { oneround: packageVersion(), node: process.versions.node },
+    settings: { base: plan.base, train: plan.train, data: plan.data, ...settings },
+    data: data.map((file) => ({ path: file.path, sha256: file.sha256 })),
+  })
+}
+
+/** a.update.safetensors -> a.receipt.json */
+export function receiptFile(updateFile: string): string {
+  return `${updateFile.replace(/(\.update)?\.safetensors$/, '')}.receipt.json`
+}
+
+export async function writeReceipt(file: string, receipt: Receipt): Promise<void> {
+  await writeAtomic(file, `${JSON.stringify(receipt, undefined, 2)}\n`)
+}
+
+export function parseReceipt(json: unknown, source: string): Receipt {
+  const result = schema.safeParse(json)
+  if (!result.success) throw schemaError(source, result.error.issues, json, 'Keep receipts as train wrote them.')
+  return result.data
+}
+
+export async function readReceipt(file: string): Promise<Receipt> {
+  const text = await readText(file, LIMITS.receiptBytes)
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    throw new OneroundError('MALFORMED', `${file} is not JSON.`, {
+      expected: 'a receipt',
+      fix: 'Keep receipts as train wrote them.',
+      cause,
+    })
+  }
+  return parseReceipt(json, file)
+}

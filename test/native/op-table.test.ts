@@ -1,0 +1,56 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+// The op table is an executable of its own, without Node: every operation x shape of one instruction set against the
+// double reference in native/reference. `npm run build:tests` builds it.
+const executable = fileURLToPath(new URL('../../build/Release/native_tests', import.meta.url))
+const sets = ['scalar', 'avx2', 'avx512']
+// Fewer rows than this mean that groups of operations went missing, not that a shape was dropped.
+const fewestRows = 1000
+
+interface Outcome {
+  exitCode: number | null
+  lines: string[]
+}
+
+function run(...flags: string[]): Outcome {
+  const { status, stdout, stderr } = spawnSync(executable, flags, { encoding: 'utf8', maxBuffer: 1 << 26 })
+  return { exitCode: status, lines: `${stdout}${stderr}`.split('\n').filter((line) => line !== '') }
+}
+
+describe('op table', () => {
+  it('is built', () => {
+    expect(existsSync(executable), `${executable} is missing: npm run build:tests`).toBe(true)
+  })
+
+  it.each(sets)('every row of %s is within its tolerance', { timeout: 300_000 }, (isa) => {
+    const { exitCode, lines } = run('--isa', isa)
+    const skipped = lines.find((line) => line.startsWith(`skipped ${isa}: `))
+    if (skipped !== undefined) {
+      expect(isa, 'every machine has the scalar set').not.toBe('scalar')
+      console.log(skipped)
+      return
+    }
+    expect(lines.filter((line) => line.startsWith('FAIL'))).toEqual([])
+    const rows = lines.filter((line) => line.startsWith('ok ') && line.split(' ')[2] === isa)
+    expect(rows.length).toBeGreaterThan(fewestRows)
+    expect(exitCode, lines.at(-1)).toBe(0)
+  })
+
+  it('runs at least one row of every operation', () => {
+    const operations = new Set(run('--isa', 'scalar', '--list').lines.map((line) => line.split(/[. ]/)[0]))
+    const entries = [
+      ...['embed', 'embed_backward', 'rms_norm', 'rms_norm_again', 'rms_norm_backward', 'linear', 'linear_d_x'],
+      ...['linear_d_w', 'rope', 'attention', 'attention_backward', 'swiglu', 'swiglu_backward', 'dropout', 'add'],
+      ...['gather_rows', 'scatter_rows', 'cross_entropy', 'squared_norm', 'adamw', 'fill_zero'],
+    ]
+    for (const entry of entries) expect(operations, entry).toContain(entry)
+  })
+
+  it('refuses a flag and an instruction set that it does not know', () => {
+    expect(run('--bogus').exitCode).toBe(2)
+    expect(run('--isa', 'sse').exitCode).toBe(2)
+  })
+})

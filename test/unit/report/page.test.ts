@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest'
+import { type Curve, page, type ReportData } from '../../../src/report/page.js'
+import { someArms } from './arms.js'
+import { somePlan } from './plan.js'
+
+const hostile = '"><script>alert(1)</script>'
+
+function data(clients: readonly string[], more: Partial<ReportData> = {}): ReportData {
+  const curves: Curve[] = clients.flatMap((client) =>
+    ['1x3', '3x1'].map((arm) => ({ arm, client, points: [0, 1, 2].map((x) => ({ x, y: 4 - x / 10 })) })),
+  )
+  return {
+    plan: somePlan(clients),
+    planSha256: 'c'.repeat(64),
+    arms: someArms(clients),
+    curves: [
+      ...curves,
+      {
+        arm: 'pooled',
+        points: [
+          { x: 0, y: 4 },
+          { x: 9, y: 3 },
+        ],
+      },
+    ],
+    closings: [{ arm: '1x3', method: 'svd', ranks: [2, 4], relativeError: 8.1e-4 }],
+    environment: { oneround: '0.1.0', isa: 'avx2', memory: 8e9 },
+    ...more,
+  }
+}
+
+describe('the report page', () => {
+  it('asks for nothing outside itself', () => {
+    const html = page(data(['a', 'b']))
+    expect(html).not.toMatch(/<(script|link|img|iframe)\b|\bsrc=|\bhref=|@import|url\(/i)
+    expect(html).toContain("default-src 'none'")
+  })
+
+  it('escapes names, settings and environment that try to be markup', () => {
+    const bad = data([hostile, 'b'], { environment: { cpu: hostile, [hostile]: 1 } })
+    const html = page({ ...bad, plan: { ...bad.plan, base: { ...bad.plan.base, id: hostile } } })
+    expect(html).not.toContain('<script')
+    expect(html).toContain('&lt;script&gt;alert(1)&lt;/script&gt;')
+    // nothing left the attribute or the text it was put in: every tag is one of ours
+    const tags = new Set([...html.matchAll(/<\/?([a-z0-9]+)/g)].map((match) => match[1]))
+    const ours =
+      'html head meta title style body main h1 h2 h3 p figure figcaption svg line text circle path div table caption thead tbody tr th td small ul li i dl dt dd details summary pre'
+    expect([...tags].filter((tag) => !ours.split(' ').includes(String(tag)))).toEqual([])
+  })
+
+  it('has a row header for every arm and client, and column headers', () => {
+    const html = page(data(['north', 'south']))
+    for (const name of ['base', 'client north', '1x3', '3x1', 'pooled', 'north', 'south', 'all'])
+      expect(html).toContain(`<th scope="row">${name}</th>`)
+    expect(html.match(/<caption>/g)?.length).toBe(2)
+    expect(html).toContain('<th scope="col">perplexity</th>')
+  })
+
+  it('has one panel of curves a client and one for pooled training', () => {
+    expect(page(data(['a', 'b', 'c'])).match(/aria-label="Training loss of/g)?.length).toBe(4)
+  })
+
+  it('says rank and error of each adapter', () => {
+    expect(page(data(['a']))).toContain('svd, rank 2 to 4, relative error 8.1e-4')
+  })
+
+  it('says which start the rounds had, and that it is one seed', () => {
+    const html = page(data(['a', 'b']))
+    expect(html).toContain('start carried')
+    expect(html).toContain('This is one seed')
+    const without = page(data(['a', 'b'], { arms: someArms(['a', 'b']).filter((arm) => arm.name !== '3x1') }))
+    expect(without).not.toContain('start carried')
+  })
+
+  it('is a page, not a failure, while no arm is finished', () => {
+    const html = page(data(['a'], { arms: [], curves: [] }))
+    expect(html).toContain('No arm of this run is finished yet')
+    expect(html).not.toContain('undefined')
+  })
+
+  it('gives the same page for the same run', () => {
+    expect(page(data(['a', 'b']))).toBe(page(data(['a', 'b'])))
+  })
+})
