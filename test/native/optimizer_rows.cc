@@ -81,8 +81,9 @@ void norm_row(Table& table, int64_t count, double size) {
 }  // namespace
 
 void optimizer_rows(Table& table) {
-  const std::pair<const char*, Settings> settings[] = {
-      {"plain", {0, 1, 1e-8}}, {"decay=0.1", {0.1, 1, 1e-8}}, {"decay=0.01,scale=0.125", {0.01, 0.125, 1e-6}}};
+  const std::pair<const char*, Settings> settings[] = {{"plain", {0, 1, 1e-8}},
+                                                       {"decay=0.1", {0.1, 1, 1e-8}},
+                                                       {"decay=0.01,scale=0.125,epsilon=1e-3", {0.01, 0.125, 1e-3}}};
   for (int64_t count : kCounts) {
     for (const auto& [name, s] : settings) {
       // Fifty steps of about ten roundings each, which a step's own size (the learning rate) carries; parameters are
