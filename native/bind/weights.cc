@@ -12,13 +12,15 @@ bool read_type(Napi::Value value, const std::string& name, Type* out) {
   std::string text;
   if (!read_string(value, name, &text)) return false;
   constexpr std::pair<const char*, Type> kTypes[] = {
-      {"F32", Type::f32}, {"F16", Type::f16}, {"BF16", Type::bf16}, {"Q4_1", Type::q4_1}, {"Q8_0", Type::q8_0}};
+      {"F32", Type::f32},   {"F16", Type::f16},   {"BF16", Type::bf16}, {"Q4_0", Type::q4_0}, {"Q4_1", Type::q4_1},
+      {"Q5_0", Type::q5_0}, {"Q5_1", Type::q5_1}, {"Q8_0", Type::q8_0}, {"Q2_K", Type::q2_k}, {"Q3_K", Type::q3_k},
+      {"Q4_K", Type::q4_k}, {"Q5_K", Type::q5_k}, {"Q6_K", Type::q6_k}};
   for (const auto& [known, type] : kTypes)
     if (text == known) {
       *out = type;
       return true;
     }
-  return refuse(value.Env(), name, "one of F32, F16, BF16, Q4_1, Q8_0");
+  return refuse(value.Env(), name, "a storage type of binding.ts");
 }
 
 bool read_placement(Napi::Value value, const std::string& name, Placement* out) {
@@ -29,7 +31,8 @@ bool read_placement(Napi::Value value, const std::string& name, Placement* out) 
       !read_size(object.Get("file"), name + ".file", 0, kMost, &file) ||
       !read_size(object.Get("offset"), name + ".offset", 0, size_t{1} << 52, &offset) ||
       !read_type(object.Get("type"), name + ".type", &out->type) || !read_array(object.Get("shape"), name + ".shape", &shape) ||
-      !read_size(object.Get("interleavedHeads"), name + ".interleavedHeads", 0, kMost, &heads))
+      !read_size(object.Get("interleavedHeads"), name + ".interleavedHeads", 0, kMost, &heads) ||
+      !read_bool(object.Get("transposed"), name + ".transposed", &out->transposed))
     return false;
   if (shape.Length() != 1 && shape.Length() != 2) return refuse(value.Env(), name + ".shape", "one or two numbers");
   const uint32_t last = shape.Length() - 1;
@@ -57,10 +60,29 @@ bool read_decoder_shape(Napi::Value value, DecoderShape* out) {
     if (!read_size(object.Get(name), std::string("shape.") + name, 1, kMost, &size)) return false;
     out->*member = static_cast<int64_t>(size);
   }
+  const std::pair<const char*, bool DecoderShape::*> switches[] = {
+      {"tied", &DecoderShape::tied},
+      {"layerNorm", &DecoderShape::layer_norm},
+      {"gelu", &DecoderShape::gelu},
+      {"fusedAttention", &DecoderShape::fused_attention},
+      {"qkvBias", &DecoderShape::qkv_bias},
+      {"otherBias", &DecoderShape::other_bias},
+      {"queryKeyNorm", &DecoderShape::query_key_norm}};
+  for (const auto& [name, member] : switches)
+    if (!read_bool(object.Get(name), std::string("shape.") + name, &(out->*member))) return false;
+  size_t window = 0, positions = 0;
+  std::string names;
+  if (!read_size(object.Get("window"), "shape.window", 0, kMost, &window) ||
+      !read_size(object.Get("learnedPositions"), "shape.learnedPositions", 0, kMost, &positions) ||
+      !read_string(object.Get("names"), "shape.names", &names))
+    return false;
+  if (names != "llama" && names != "gpt2") return refuse(value.Env(), "shape.names", "'llama' or 'gpt2'");
+  out->window = static_cast<int64_t>(window);
+  out->learned_positions = static_cast<int64_t>(positions);
+  out->names = names == "llama" ? ModuleNames::llama() : ModuleNames::gpt2();
   double epsilon = 0;
   std::span<const double> frequencies;
   if (!read_double(object.Get("normEpsilon"), "shape.normEpsilon", &epsilon) ||
-      !read_bool(object.Get("tied"), "shape.tied", &out->tied) ||
       !read_float64(object.Get("inverseFrequencies"), "shape.inverseFrequencies", &frequencies))
     return false;
   out->norm_epsilon = static_cast<float>(epsilon);

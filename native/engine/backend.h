@@ -10,12 +10,13 @@
 
 namespace oneround {
 
-constexpr int32_t kBackendVersion = 1;
+constexpr int32_t kBackendVersion = 2;
 
 struct AttentionShape {
   int64_t heads = 0;
   int64_t kv_heads = 0;  // divides heads
   int64_t head_dim = 0;
+  int64_t window = 0;    // a query sees itself and the window - 1 keys before it; 0: all keys before it
 };
 
 struct AdamW {
@@ -51,7 +52,21 @@ struct Backend {
   void (*rms_norm_backward)(void* self, const Matrix& x, const float* weight, const float* inv_rms, const Matrix& d_y,
                             const Matrix& d_x, float* d_weight, Segments segments);
 
-  // y (+)= scale * x w'                                     x [M,K], w [N,K], y [M,N]
+  // LayerNorm: y = (x - mean) * inv * weight + bias; mean [M], inv [M] kept      weight, bias f32 [1,K]
+  void (*layer_norm)(void* self, const Matrix& x, const float* weight, const float* bias, float epsilon, const Matrix& y,
+                     float* mean, float* inv);
+  void (*layer_norm_again)(void* self, const Matrix& x, const float* weight, const float* bias, const float* mean,
+                           const float* inv, const Matrix& y);
+  // d_x +=; d_weight, d_bias (null: not wanted) +=, segment by segment
+  void (*layer_norm_backward)(void* self, const Matrix& x, const float* weight, const float* mean, const float* inv,
+                              const Matrix& d_y, const Matrix& d_x, float* d_weight, float* d_bias, Segments segments);
+
+  // y[m,:] += bias                                          bias f32 [1,N]
+  void (*add_bias)(void* self, const float* bias, const Matrix& y);
+  // d_bias += sum over rows of d_y, segment by segment
+  void (*bias_backward)(void* self, const Matrix& d_y, float* d_bias, Segments segments);
+
+  // y (+)= scale * x w'                                     x [M,K], w [N,K] (stored [K,N] where transposed), y [M,N]
   void (*linear)(void* self, const Matrix& x, const Weight& w, const Matrix& y, float scale, bool accumulate);
   // d_x (+)= scale * d_y w                                  d_y [M,N], w [N,K], d_x [M,K]
   void (*linear_d_x)(void* self, const Matrix& d_y, const Weight& w, const Matrix& d_x, float scale, bool accumulate);
@@ -71,6 +86,11 @@ struct Backend {
   void (*attention_backward)(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape,
                              const Matrix& y, const Matrix& log_sum, const Matrix& d_y, const Matrix& d_q,
                              const Matrix& d_k, const Matrix& d_v, Segments segments);
+
+  // y = gelu(x), tanh form                                  both [M,K]
+  void (*gelu)(void* self, const Matrix& x, const Matrix& y);
+  // d_x is overwritten; it may be x
+  void (*gelu_backward)(void* self, const Matrix& x, const Matrix& d_y, const Matrix& d_x);
 
   // y = gate * sigmoid(gate) * up                           all [M,K]
   void (*swiglu)(void* self, const Matrix& gate, const Matrix& up, const Matrix& y);

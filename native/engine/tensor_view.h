@@ -6,18 +6,29 @@
 namespace oneround {
 
 // f32 and i32 are computed with; the others are storage types of base weights.
-enum class Type : int32_t { f32, f16, bf16, q4_1, q8_0, i32 };
+enum class Type : int32_t { f32, f16, bf16, q4_1, q8_0, i32, q4_0, q5_0, q5_1, q2_k, q3_k, q4_k, q5_k, q6_k };
 
 // Elements a storage block holds, and its bytes. Blocks lie along a row.
-constexpr int64_t block_elements(Type type) { return type == Type::q4_1 || type == Type::q8_0 ? 32 : 1; }
+constexpr int64_t block_elements(Type type) {
+  if (type >= Type::q2_k) return 256;
+  return type == Type::q4_1 || type == Type::q8_0 || type >= Type::q4_0 ? 32 : 1;
+}
 constexpr int64_t block_bytes(Type type) {
   switch (type) {
     case Type::f32:
     case Type::i32: return 4;
     case Type::f16:
     case Type::bf16: return 2;
-    case Type::q4_1: return 20;  // f16 scale, f16 minimum, 32 x 4 bits
-    case Type::q8_0: return 34;  // f16 scale, 32 x int8
+    case Type::q4_0: return 18;
+    case Type::q4_1: return 20;
+    case Type::q5_0: return 22;
+    case Type::q5_1: return 24;
+    case Type::q8_0: return 34;
+    case Type::q2_k: return 84;
+    case Type::q3_k: return 110;
+    case Type::q4_k: return 144;
+    case Type::q5_k: return 176;
+    case Type::q6_k: return 210;
   }
   return 0;
 }
@@ -37,6 +48,7 @@ struct Matrix {
 inline Matrix matrix(float* data, int64_t rows, int64_t cols) { return {data, rows, cols, cols}; }
 
 // A weight as its file holds it: [rows, cols], any alignment, never written.
+// transposed: the file holds [in, out] (GPT-2's Conv1D) instead of [out, in].
 // interleaved_heads != 0: the file's row (h, i, p) is row (h, p, i) of [heads, 2, rows / heads / 2].
 struct Weight {
   const void* data = nullptr;
@@ -44,6 +56,10 @@ struct Weight {
   int64_t rows = 0;
   int64_t cols = 0;
   int64_t interleaved_heads = 0;
+  bool transposed = false;
+
+  int64_t in() const { return transposed ? rows : cols; }
+  int64_t out() const { return transposed ? cols : rows; }
 
   // The place in the file of a row counted in Hugging Face's order.
   int64_t file_row(int64_t row) const {
@@ -56,7 +72,7 @@ struct Weight {
     return static_cast<const uint8_t*>(data) + file_row(r) * row_bytes(type, cols);
   }
 };
-inline Weight weight_of(const Matrix& m) { return {m.data, Type::f32, m.rows, m.cols, 0}; }  // m.stride == m.cols
+inline Weight weight_of(const Matrix& m) { return {m.data, Type::f32, m.rows, m.cols, 0, false}; }  // m.stride == m.cols
 
 // Rows of one example (later also of one client). Sums over rows are taken segment by segment.
 struct Segment {

@@ -16,6 +16,12 @@ void dequantize(int type, const uint8_t* row, int64_t first, int64_t count, floa
 float rms_norm(const float* x, const float* weight, float epsilon, int64_t count, float* y);
 void rms_norm_again(const float* x, const float* weight, float inv_rms, int64_t count, float* y);
 void rms_norm_backward(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x);
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int64_t count, float* y, float* mean,
+                float* inv);
+void layer_norm_again(const float* x, const float* weight, const float* bias, float mean, float inv, int64_t count, float* y);
+void layer_norm_backward(const float* x, const float* weight, float mean, float inv, const float* d_y, int64_t count, float* d_x);
+void gelu(const float* x, int64_t count, float* y);
+void gelu_backward(const float* x, const float* d_y, int64_t count, float* d_x);
 void swiglu(const float* gate, const float* up, int64_t count, float* y);
 void swiglu_backward(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate, float* d_up);
 void add(const float* x, int64_t count, float* y);

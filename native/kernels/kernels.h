@@ -30,6 +30,14 @@ struct Kernels {
   float (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t count, float* y);  // returns inv_rms
   void (*rms_norm_again)(const float* x, const float* weight, float inv_rms, int64_t count, float* y);
   void (*rms_norm_backward)(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x);
+  // y = (x - mean) * inv * weight + bias; returns through mean and inv
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int64_t count, float* y,
+                     float* mean, float* inv);
+  void (*layer_norm_again)(const float* x, const float* weight, const float* bias, float mean, float inv, int64_t count, float* y);
+  void (*layer_norm_backward)(const float* x, const float* weight, float mean, float inv, const float* d_y, int64_t count,
+                              float* d_x);
+  void (*gelu)(const float* x, int64_t count, float* y);
+  void (*gelu_backward)(const float* x, const float* d_y, int64_t count, float* d_x);
   void (*swiglu)(const float* gate, const float* up, int64_t count, float* y);
   void (*swiglu_backward)(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate, float* d_up);
   void (*add)(const float* x, int64_t count, float* y);                        // y += x

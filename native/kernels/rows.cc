@@ -1,59 +1,28 @@
-// Operations on one row. Each loop runs over whole vectors and then one padded part, with the same arithmetic.
+// Elementwise operations and reductions on one row.
 #include <cmath>
 
 #include "kernels/kernel_set.h"
-#include "kernels/vector.h"
+#include "kernels/row_loops.h"
 
 namespace oneround::ONEROUND_ISA {
 
-namespace {
-
-// Calls body(i, n): n == kWidth for whole vectors, less for the last part.
-template <class Body>
-inline void for_vectors(int64_t count, Body body) {
-  int64_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) body(i, static_cast<int64_t>(kWidth));
-  if (i < count) body(i, count - i);
-}
-inline Vec get(const float* p, int64_t n) { return n == kWidth ? load(p) : load_part(p, n); }
-inline void put(float* p, Vec v, int64_t n) {
-  if (n == kWidth)
-    store(p, v);
-  else
-    store_part(p, v, n);
-}
-inline Vec sigmoid(Vec x) { return div(set1(1.0f), add(set1(1.0f), exponential(sub(zero(), x)))); }
-
-}  // namespace
-
-// y = x * weight / sqrt(mean(x^2) + epsilon)
-float rms_norm(const float* x, const float* weight, float epsilon, int64_t count, float* y) {
-  Vec squares = zero();
+// y = x * sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of GELU (Hendrycks and Gimpel, arXiv 1606.08415),
+// since (1 + tanh(u)) / 2 = sigmoid(2 u)
+void gelu(const float* x, int64_t count, float* y) {
+  const Vec a = set1(1.5957691216057308f), b = set1(0.0713548162726f);
   for_vectors(count, [&](int64_t i, int64_t n) {
     const Vec v = get(x + i, n);
-    squares = fma(v, v, squares);
+    put(y + i, mul(v, sigmoid(mul(v, fma(b, mul(v, v), a)))), n);
   });
-  const float inv_rms = 1.0f / __builtin_sqrtf(sum_lanes(squares) / static_cast<float>(count) + epsilon);
-  rms_norm_again(x, weight, inv_rms, count, y);
-  return inv_rms;
 }
 
-void rms_norm_again(const float* x, const float* weight, float inv_rms, int64_t count, float* y) {
-  const Vec factor = set1(inv_rms);
-  for_vectors(count, [&](int64_t i, int64_t n) { put(y + i, mul(mul(get(x + i, n), factor), get(weight + i, n)), n); });
-}
-
-// d_x += inv_rms * (w d_y) - x * inv_rms^3 * mean(w d_y x)
-void rms_norm_backward(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x) {
-  Vec products = zero();
+// d_x = d_y * (s + x s (1 - s) (2 u)')
+void gelu_backward(const float* x, const float* d_y, int64_t count, float* d_x) {
+  const Vec one = set1(1.0f), a = set1(1.5957691216057308f), b = set1(0.0713548162726f), b3 = set1(0.2140644488178f);
   for_vectors(count, [&](int64_t i, int64_t n) {
-    products = fma(mul(get(weight + i, n), get(d_y + i, n)), get(x + i, n), products);
-  });
-  const float mean = sum_lanes(products) / static_cast<float>(count);
-  const Vec along = set1(-mean * inv_rms * inv_rms * inv_rms), factor = set1(inv_rms);
-  for_vectors(count, [&](int64_t i, int64_t n) {
-    Vec d = fma(mul(get(weight + i, n), get(d_y + i, n)), factor, get(d_x + i, n));
-    put(d_x + i, fma(along, get(x + i, n), d), n);
+    const Vec v = get(x + i, n), v2 = mul(v, v), s = sigmoid(mul(v, fma(b, v2, a)));
+    const Vec slope = fma(mul(mul(v, s), sub(one, s)), fma(b3, v2, a), s);
+    put(d_x + i, mul(get(d_y + i, n), slope), n);
   });
 }
 

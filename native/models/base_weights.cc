@@ -12,23 +12,39 @@ Status wrong(const std::string& found) {
 
 struct Expected {
   std::string name;
-  int64_t rows, cols;
+  int64_t out, in;
 };
 
 std::vector<Expected> expected_tensors(const DecoderShape& s) {
-  std::vector<Expected> list = {{"model.embed_tokens.weight", s.vocabulary, s.hidden}, {"model.norm.weight", 1, s.hidden}};
-  if (!s.tied) list.push_back({"lm_head.weight", s.vocabulary, s.hidden});
+  const ModuleNames& n = s.names;
+  std::vector<Expected> list = {{n.embedding + ".weight", s.vocabulary, s.hidden}};
+  const auto linear = [&](const std::string& name, int64_t out, int64_t in, bool bias) {
+    list.push_back({name + ".weight", out, in});
+    if (bias) list.push_back({name + ".bias", 1, out});
+  };
+  const auto norm = [&](const std::string& name) { linear(name, 1, s.hidden, false); if (s.layer_norm) list.push_back({name + ".bias", 1, s.hidden}); };
+  if (s.learned_positions > 0) list.push_back({n.positions + ".weight", s.learned_positions, s.hidden});
+  if (!s.tied) list.push_back({n.head + ".weight", s.vocabulary, s.hidden});
+  norm(n.final_norm);
   for (int64_t i = 0; i < s.layers; i++) {
-    const std::string prefix = layer_prefix(i);
-    list.push_back({prefix + "input_layernorm.weight", 1, s.hidden});
-    list.push_back({prefix + "post_attention_layernorm.weight", 1, s.hidden});
-    list.push_back({prefix + "self_attn.q_proj.weight", s.query_width(), s.hidden});
-    list.push_back({prefix + "self_attn.k_proj.weight", s.kv_width(), s.hidden});
-    list.push_back({prefix + "self_attn.v_proj.weight", s.kv_width(), s.hidden});
-    list.push_back({prefix + "self_attn.o_proj.weight", s.hidden, s.query_width()});
-    list.push_back({prefix + "mlp.gate_proj.weight", s.intermediate, s.hidden});
-    list.push_back({prefix + "mlp.up_proj.weight", s.intermediate, s.hidden});
-    list.push_back({prefix + "mlp.down_proj.weight", s.hidden, s.intermediate});
+    const std::string prefix = n.block_prefix(i);
+    norm(prefix + n.attention_norm);
+    norm(prefix + n.feed_norm);
+    if (s.fused_attention) {
+      linear(prefix + n.fused, s.qkv_width(), s.hidden, s.qkv_bias);
+    } else {
+      linear(prefix + n.q, s.query_width(), s.hidden, s.qkv_bias);
+      linear(prefix + n.k, s.kv_width(), s.hidden, s.qkv_bias);
+      linear(prefix + n.v, s.kv_width(), s.hidden, s.qkv_bias);
+    }
+    if (s.query_key_norm) {
+      list.push_back({prefix + n.q_norm + ".weight", 1, s.head_dim});
+      list.push_back({prefix + n.k_norm + ".weight", 1, s.head_dim});
+    }
+    linear(prefix + n.o, s.hidden, s.query_width(), s.other_bias);
+    if (!s.gelu) linear(prefix + n.gate, s.intermediate, s.hidden, s.other_bias);
+    linear(prefix + n.up, s.intermediate, s.hidden, s.other_bias);
+    linear(prefix + n.down, s.hidden, s.intermediate, s.other_bias);
   }
   return list;
 }
@@ -44,13 +60,47 @@ Status place(const Placement& p, const std::vector<std::shared_ptr<const MappedF
   const int64_t row = row_bytes(p.type, p.cols);
   if (p.offset < 0 || p.offset > file.bytes() || p.rows > (file.bytes() - p.offset) / row)
     return wrong(p.name + " ends beyond its file");
-  *out = {file.data() + p.offset, p.type, p.rows, p.cols, p.interleaved_heads};
+  *out = {file.data() + p.offset, p.type, p.rows, p.cols, p.interleaved_heads, p.transposed};
   return Status::ok();
 }
 
 }  // namespace
 
-std::string layer_prefix(int64_t layer) { return "model.layers." + std::to_string(layer) + "."; }
+ModuleNames ModuleNames::llama() {
+  ModuleNames n;
+  n.embedding = "model.embed_tokens";
+  n.final_norm = "model.norm";
+  n.head = "lm_head";
+  n.block = "model.layers.";
+  n.attention_norm = "input_layernorm";
+  n.feed_norm = "post_attention_layernorm";
+  n.q = "self_attn.q_proj";
+  n.k = "self_attn.k_proj";
+  n.v = "self_attn.v_proj";
+  n.o = "self_attn.o_proj";
+  n.q_norm = "self_attn.q_norm";
+  n.k_norm = "self_attn.k_norm";
+  n.gate = "mlp.gate_proj";
+  n.up = "mlp.up_proj";
+  n.down = "mlp.down_proj";
+  return n;
+}
+
+ModuleNames ModuleNames::gpt2() {
+  ModuleNames n;
+  n.embedding = "transformer.wte";
+  n.positions = "transformer.wpe";
+  n.final_norm = "transformer.ln_f";
+  n.head = "lm_head";
+  n.block = "transformer.h.";
+  n.attention_norm = "ln_1";
+  n.feed_norm = "ln_2";
+  n.fused = "attn.c_attn";
+  n.o = "attn.c_proj";
+  n.up = "mlp.c_fc";
+  n.down = "mlp.c_proj";
+  return n;
+}
 
 Status check_shape(const DecoderShape& s) {
   const int64_t sizes[] = {s.vocabulary, s.hidden, s.layers, s.heads, s.kv_heads, s.head_dim, s.intermediate};
@@ -59,7 +109,9 @@ Status check_shape(const DecoderShape& s) {
   if (s.heads % s.kv_heads != 0) return wrong("the heads are not a multiple of the key-value heads");
   if (s.heads > (1 << 16) || s.head_dim > (1 << 12) || s.layers > (1 << 12)) return wrong("a model dimension is too large");
   if (s.head_dim % 2 != 0) return wrong("head_dim is odd");
-  if (static_cast<int64_t>(s.inverse_frequencies.size()) != s.head_dim / 2)
+  if (s.window < 0 || s.learned_positions < 0 || s.learned_positions > (1 << 24)) return wrong("a model dimension is out of range");
+  if (s.fused_attention && s.heads != s.kv_heads) return wrong("fused attention with fewer key-value heads");
+  if (s.learned_positions == 0 && static_cast<int64_t>(s.inverse_frequencies.size()) != s.head_dim / 2)
     return wrong("there are not head_dim / 2 inverse frequencies");
   for (double f : s.inverse_frequencies)
     if (!(f >= 0 && f <= 1e3)) return wrong("a rotary frequency is out of range");
@@ -85,9 +137,9 @@ Status BaseWeights::open(DecoderShape shape, const std::vector<std::string>& fil
   for (const Expected& e : expected_tensors(shape)) {
     const Weight* found = base->find(e.name);
     if (found == nullptr) return wrong("the tensor " + e.name + " is missing");
-    if (found->rows != e.rows || found->cols != e.cols)
-      return wrong(e.name + " is " + std::to_string(found->rows) + " x " + std::to_string(found->cols) + ", expected " +
-                   std::to_string(e.rows) + " x " + std::to_string(e.cols));
+    if (found->out() != e.out || found->in() != e.in)
+      return wrong(e.name + " is " + std::to_string(found->out()) + " x " + std::to_string(found->in()) + ", expected " +
+                   std::to_string(e.out) + " x " + std::to_string(e.in));
   }
   base->shape_ = std::move(shape);
   *out = std::move(base);

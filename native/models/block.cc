@@ -4,10 +4,63 @@ namespace oneround {
 
 namespace {
 
-// The place of each layer's u in BlockActivations::lora_u.
-enum { kQ, kK, kV, kO, kGate, kUp, kDown };
+// q, k and v as columns of one buffer.
+struct Heads {
+  Matrix q, k, v;
+};
+Heads split(const DecoderShape& shape, const Matrix& qkv) {
+  const int64_t queries = shape.query_width(), keys = shape.kv_width();
+  return {qkv.slice_cols(0, queries), qkv.slice_cols(queries, keys), qkv.slice_cols(queries + keys, keys)};
+}
 
-AttentionShape attention_shape(const DecoderShape& shape) { return {shape.heads, shape.kv_heads, shape.head_dim}; }
+AttentionShape attention_shape(const DecoderShape& shape) {
+  return {shape.heads, shape.kv_heads, shape.head_dim, shape.window};
+}
+
+// Calls body(columns of one head, its row in head_inv, its norm) for the heads of q, then of k.
+template <class Body>
+void for_normed_heads(const DecoderShape& shape, const BlockWeights& weights, const Body& body) {
+  for (int64_t h = 0; h < shape.heads + shape.kv_heads; h++)
+    body(h * shape.head_dim, h, h < shape.heads ? weights.q_norm : weights.k_norm);
+}
+
+void rotate(const BlockContext& context, const Matrix& qkv, float direction) {
+  if (context.cos == nullptr) return;
+  const DecoderShape& shape = *context.shape;
+  const Heads heads = split(shape, qkv);
+  const Backend& backend = *context.backend;
+  backend.rope(backend.self, heads.q, shape.heads, shape.head_dim, context.cos, context.sin, direction, context.segments);
+  backend.rope(backend.self, heads.k, shape.kv_heads, shape.head_dim, context.cos, context.sin, direction, context.segments);
+}
+
+// projected -> qkv: head norms of q and k, v copied
+void normalize_heads(const BlockContext& context, const BlockWeights& weights, const BlockActivations& kept) {
+  const Backend& backend = *context.backend;
+  const DecoderShape& shape = *context.shape;
+  const int64_t rows = kept.qkv.rows;
+  for_normed_heads(shape, weights, [&](int64_t column, int64_t head, const Norm& norm) {
+    backend.rms_norm(backend.self, kept.projected.slice_cols(column, shape.head_dim), norm.weight, shape.norm_epsilon,
+                     kept.qkv.slice_cols(column, shape.head_dim), kept.head_inv + head * rows);
+  });
+  const Matrix v = split(shape, kept.qkv).v;
+  for (int64_t m = 0; m < rows; m++) backend.fill_zero(backend.self, v.row(m), v.cols);
+  backend.add(backend.self, split(shape, kept.projected).v, v);
+}
+
+// d_qkv -> d_projected
+void normalize_heads_backward(const BlockContext& context, const BlockWeights& weights, const BlockActivations& kept,
+                              const BlockScratch& scratch) {
+  const Backend& backend = *context.backend;
+  const DecoderShape& shape = *context.shape;
+  const int64_t rows = kept.qkv.rows;
+  backend.fill_zero(backend.self, scratch.d_projected.data, rows * scratch.d_projected.stride);
+  for_normed_heads(shape, weights, [&](int64_t column, int64_t head, const Norm& norm) {
+    backend.rms_norm_backward(backend.self, kept.projected.slice_cols(column, shape.head_dim), norm.weight,
+                              kept.head_inv + head * rows, scratch.d_qkv.slice_cols(column, shape.head_dim),
+                              scratch.d_projected.slice_cols(column, shape.head_dim), norm.d_weight, context.segments);
+  });
+  backend.add(backend.self, split(shape, scratch.d_qkv).v, split(shape, scratch.d_projected).v);
+}
 
 }  // namespace
 
@@ -15,25 +68,36 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
                    const BlockScratch& scratch, const Matrix& y) {
   const Backend& backend = *context.backend;
   const DecoderShape& shape = *context.shape;
-  const auto apply = [&](const LinearLayer& layer, const Matrix& in, const Matrix& out, float* u) {
-    linear_forward(backend, layer, in, out, u, scratch.linear, context.dropout_seed, context.segments);
+  const auto apply = [&](const LinearLayer& layer, const Matrix& in, const Matrix& out, LinearPlace place) {
+    linear_forward(backend, layer, in, out, kept.lora_u[place], scratch.linear, context.dropout_seed, context.segments);
   };
-  backend.rms_norm(backend.self, kept.x, weights.input_norm, shape.norm_epsilon, scratch.normed, kept.inv_rms1);
-  apply(weights.q, scratch.normed, kept.q, kept.lora_u[kQ]);
-  apply(weights.k, scratch.normed, kept.k, kept.lora_u[kK]);
-  apply(weights.v, scratch.normed, kept.v, kept.lora_u[kV]);
-  backend.rope(backend.self, kept.q, shape.heads, shape.head_dim, context.cos, context.sin, 1.0f, context.segments);
-  backend.rope(backend.self, kept.k, shape.kv_heads, shape.head_dim, context.cos, context.sin, 1.0f, context.segments);
-  backend.attention(backend.self, kept.q, kept.k, kept.v, attention_shape(shape), kept.attended, kept.log_sum,
+  norm_forward(backend, weights.attention_norm, kept.x, shape.norm_epsilon, scratch.normed, kept.attention_rows);
+  const Matrix projected = shape.query_key_norm ? kept.projected : kept.qkv;
+  if (shape.fused_attention) {
+    apply(weights.fused, scratch.normed, projected, kFused);
+  } else {
+    const Heads parts = split(shape, projected);
+    apply(weights.q, scratch.normed, parts.q, kQ);
+    apply(weights.k, scratch.normed, parts.k, kK);
+    apply(weights.v, scratch.normed, parts.v, kV);
+  }
+  if (shape.query_key_norm) normalize_heads(context, weights, kept);
+  rotate(context, kept.qkv, 1.0f);
+  const Heads heads = split(shape, kept.qkv);
+  backend.attention(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
                     context.segments);
-  apply(weights.o, kept.attended, kept.middle, kept.lora_u[kO]);
+  apply(weights.o, kept.attended, kept.middle, kO);
   backend.add(backend.self, kept.x, kept.middle);
 
-  backend.rms_norm(backend.self, kept.middle, weights.post_norm, shape.norm_epsilon, scratch.normed, kept.inv_rms2);
-  apply(weights.gate, scratch.normed, kept.gate, kept.lora_u[kGate]);
-  apply(weights.up, scratch.normed, kept.up, kept.lora_u[kUp]);
-  backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
-  apply(weights.down, scratch.active, y, kept.lora_u[kDown]);
+  norm_forward(backend, weights.feed_norm, kept.middle, shape.norm_epsilon, scratch.normed, kept.feed_rows);
+  apply(weights.up, scratch.normed, kept.up, kUp);
+  if (shape.gelu) {
+    backend.gelu(backend.self, kept.up, scratch.active);
+  } else {
+    apply(weights.gate, scratch.normed, kept.gate, kGate);
+    backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
+  }
+  apply(weights.down, scratch.active, y, kDown);
   backend.add(backend.self, kept.middle, y);
 }
 
@@ -42,31 +106,44 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
   const Backend& backend = *context.backend;
   const DecoderShape& shape = *context.shape;
   const auto apply = [&](const LinearLayer& layer, const Matrix& in, const Matrix& d_out, const Matrix& d_in, bool accumulate,
-                         float* u) {
-    linear_backward(backend, layer, in, d_out, d_in, accumulate, u, scratch.linear, context.dropout_seed, context.segments);
+                         LinearPlace place) {
+    linear_backward(backend, layer, in, d_out, d_in, accumulate, kept.lora_u[place], scratch.linear, context.dropout_seed,
+                    context.segments);
   };
-  backend.rms_norm_again(backend.self, kept.middle, weights.post_norm, kept.inv_rms2, scratch.normed);
-  backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
-  apply(weights.down, scratch.active, d, scratch.d_active, false, kept.lora_u[kDown]);
-  backend.swiglu_backward(backend.self, kept.gate, kept.up, scratch.d_active, kept.gate, kept.up);
-  apply(weights.gate, scratch.normed, kept.gate, scratch.d_normed, false, kept.lora_u[kGate]);
-  apply(weights.up, scratch.normed, kept.up, scratch.d_normed, true, kept.lora_u[kUp]);
-  backend.rms_norm_backward(backend.self, kept.middle, weights.post_norm, kept.inv_rms2, scratch.d_normed, d,
-                            weights.d_post_norm, context.segments);
+  norm_again(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.normed);
+  if (shape.gelu)
+    backend.gelu(backend.self, kept.up, scratch.active);
+  else
+    backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
+  apply(weights.down, scratch.active, d, scratch.d_active, false, kDown);
+  if (shape.gelu) {
+    backend.gelu_backward(backend.self, kept.up, scratch.d_active, kept.up);
+  } else {
+    backend.swiglu_backward(backend.self, kept.gate, kept.up, scratch.d_active, kept.gate, kept.up);
+    apply(weights.gate, scratch.normed, kept.gate, scratch.d_normed, false, kGate);
+  }
+  apply(weights.up, scratch.normed, kept.up, scratch.d_normed, !shape.gelu, kUp);
+  norm_backward(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.d_normed, d, context.segments);
 
-  apply(weights.o, kept.attended, d, scratch.d_attended, false, kept.lora_u[kO]);
-  backend.attention_backward(backend.self, kept.q, kept.k, kept.v, attention_shape(shape), kept.attended, kept.log_sum,
-                             scratch.d_attended, scratch.d_q, scratch.d_k, scratch.d_v, context.segments);
-  backend.rope(backend.self, scratch.d_q, shape.heads, shape.head_dim, context.cos, context.sin, -1.0f, context.segments);
-  backend.rope(backend.self, scratch.d_k, shape.kv_heads, shape.head_dim, context.cos, context.sin, -1.0f, context.segments);
-  backend.rms_norm_again(backend.self, kept.x, weights.input_norm, kept.inv_rms1, scratch.normed);
-  const Matrix d_normed = wants_input || weights.d_input_norm != nullptr ? scratch.d_normed : Matrix{};
-  apply(weights.q, scratch.normed, scratch.d_q, d_normed, false, kept.lora_u[kQ]);
-  apply(weights.k, scratch.normed, scratch.d_k, d_normed, true, kept.lora_u[kK]);
-  apply(weights.v, scratch.normed, scratch.d_v, d_normed, true, kept.lora_u[kV]);
+  apply(weights.o, kept.attended, d, scratch.d_attended, false, kO);
+  const Heads heads = split(shape, kept.qkv), d_heads = split(shape, scratch.d_qkv);
+  backend.attention_backward(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
+                             scratch.d_attended, d_heads.q, d_heads.k, d_heads.v, context.segments);
+  rotate(context, scratch.d_qkv, -1.0f);
+  if (shape.query_key_norm) normalize_heads_backward(context, weights, kept, scratch);
+  const Matrix d_projected = shape.query_key_norm ? scratch.d_projected : scratch.d_qkv;
+  norm_again(backend, weights.attention_norm, kept.x, kept.attention_rows, scratch.normed);
+  const Matrix d_normed = wants_input || weights.attention_norm.trains() ? scratch.d_normed : Matrix{};
+  if (shape.fused_attention) {
+    apply(weights.fused, scratch.normed, d_projected, d_normed, false, kFused);
+  } else {
+    const Heads parts = split(shape, d_projected);
+    apply(weights.q, scratch.normed, parts.q, d_normed, false, kQ);
+    apply(weights.k, scratch.normed, parts.k, d_normed, true, kK);
+    apply(weights.v, scratch.normed, parts.v, d_normed, true, kV);
+  }
   if (d_normed.data == nullptr) return;
-  backend.rms_norm_backward(backend.self, kept.x, weights.input_norm, kept.inv_rms1, d_normed, d, weights.d_input_norm,
-                            context.segments);
+  norm_backward(backend, weights.attention_norm, kept.x, kept.attention_rows, d_normed, d, context.segments);
 }
 
 }  // namespace oneround

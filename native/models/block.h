@@ -1,50 +1,57 @@
-// One decoder block: x + o(attention(rope(q, k), v)), then + down(swiglu(gate, up)), each behind an RMSNorm.
+// One decoder block: x + o(attention(q, k, v)), then + down(active), each behind a norm. q, k and v lie side by side
+// in one buffer [M, (H + 2 Hkv) D], whether one layer makes them or three; active is swiglu(gate, up) or gelu(up).
 #pragma once
 
 #include "models/linear_layer.h"
+#include "models/norm.h"
 
 namespace oneround {
 
 struct BlockWeights {
-  LinearLayer q, k, v, o, gate, up, down;
-  const float* input_norm = nullptr;  // [hidden]
-  const float* post_norm = nullptr;
-  float* d_input_norm = nullptr;  // null: frozen
-  float* d_post_norm = nullptr;
+  // `fused` is used instead of q, k, v where the architecture has one layer for all; gate is absent with GELU.
+  LinearLayer q, k, v, fused, o, gate, up, down;
+  Norm attention_norm, feed_norm;
+  Norm q_norm, k_norm;  // over head_dim; weight null: none
 
   bool trains() const {
-    return q.trains() || k.trains() || v.trains() || o.trains() || gate.trains() || up.trains() || down.trains() ||
-           d_input_norm != nullptr || d_post_norm != nullptr;
+    return q.trains() || k.trains() || v.trains() || fused.trains() || o.trains() || gate.trains() || up.trains() ||
+           down.trains() || attention_norm.trains() || feed_norm.trains() || q_norm.trains() || k_norm.trains();
   }
 };
 
-// What the backward pass needs of one block. Norm outputs and swiglu are computed again instead of kept.
+// The place of each layer's u in BlockActivations::lora_u.
+enum LinearPlace { kQ, kK, kV, kFused, kO, kGate, kUp, kDown, kLinearPlaces };
+
+// What the backward pass needs of one block. Norm outputs and the activation are computed again instead of kept.
 struct BlockActivations {
-  Matrix x;                      // [M, hidden], the block's input
-  Matrix q, k, v, attended;      // after rope; [M, H*D], [M, Hkv*D]
-  Matrix log_sum;                // [M, H]
-  Matrix middle;                 // [M, hidden], after attention
-  Matrix gate, up;               // [M, intermediate]
-  float* inv_rms1 = nullptr;     // [M]
-  float* inv_rms2 = nullptr;
-  float* lora_u[7] = {};         // q k v o gate up down: [M, rank]
+  Matrix x;                        // [M, hidden], the block's input
+  Matrix projected;                // [M, qkv]: q, k, v before their norms; data null where there are none
+  Matrix qkv;                      // [M, qkv]: what attention reads
+  Matrix attended;                 // [M, H*D]
+  Matrix log_sum;                  // [M, H]
+  Matrix middle;                   // [M, hidden], after attention
+  Matrix gate, up;                 // [M, intermediate]; gate data null with GELU
+  NormRows attention_rows, feed_rows;
+  float* head_inv = nullptr;       // [(H + Hkv), M]: inverse RMS of each q and k head
+  float* lora_u[kLinearPlaces] = {};  // [M, rank]
 };
 
 // Used by one block after another.
 struct BlockScratch {
-  Matrix normed;     // [M, hidden]
-  Matrix d_normed;   // [M, hidden]
-  Matrix active;     // [M, intermediate]
-  Matrix d_active;   // [M, intermediate]
-  Matrix d_attended; // [M, H*D]
-  Matrix d_q, d_k, d_v;
+  Matrix normed;      // [M, hidden]
+  Matrix d_normed;    // [M, hidden]
+  Matrix active;      // [M, intermediate]
+  Matrix d_active;    // [M, intermediate]
+  Matrix d_attended;  // [M, H*D]
+  Matrix d_qkv;       // [M, qkv]
+  Matrix d_projected; // [M, qkv]; data null without head norms
   LinearScratch linear;
 };
 
 struct BlockContext {
   const Backend* backend;
   const DecoderShape* shape;
-  const float* cos;  // [positions, D/2]
+  const float* cos;  // [positions, D/2]; null: no rotation
   const float* sin;
   Segments segments;
   const uint32_t* dropout_seed;  // null: no dropout

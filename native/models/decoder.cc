@@ -14,13 +14,32 @@ Status Decoder::create(std::shared_ptr<const BaseWeights> base, const Parameters
   return Status::ok();
 }
 
-LinearLayer Decoder::bind_linear(const Parameters& parameters, const std::vector<Overlay>& overlays, const std::string& name) {
+const float* Decoder::bind_vector(const Parameters& parameters, const std::string& name, float** gradient) {
+  if (const Slot* slot = parameters.find(Slot::Kind::dense, name)) {
+    if (limits_.training) *gradient = parameters.gradient() + slot->first;
+    return parameters.values() + slot->first;
+  }
+  const Weight* stored = base_->find(name);
+  frozen_.push_back({stored, std::vector<float>(static_cast<size_t>(stored->cols))});
+  return frozen_.back().values.data();
+}
+
+Norm Decoder::bind_norm(const Parameters& parameters, const std::string& name, bool has_bias) {
+  Norm norm;
+  norm.weight = bind_vector(parameters, name + ".weight", &norm.d_weight);
+  if (has_bias) norm.bias = bind_vector(parameters, name + ".bias", &norm.d_bias);
+  return norm;
+}
+
+LinearLayer Decoder::bind_linear(const Parameters& parameters, const std::vector<Overlay>& overlays, const std::string& name,
+                                 bool has_bias) {
   LinearLayer layer;
   layer.weight = *base_->find(name + ".weight");
   if (const Slot* slot = parameters.find(Slot::Kind::dense, name + ".weight")) {
-    layer.weight = weight_of(parameters.dense(*slot, parameters.values()));
+    layer.weight = parameters.dense_weight(*slot);
     if (limits_.training) layer.d_weight = parameters.dense(*slot, parameters.gradient());
   }
+  if (has_bias) layer.bias = bind_vector(parameters, name + ".bias", &layer.d_bias);
   if (const Slot* slot = parameters.find(Slot::Kind::lora, name)) {
     layer.a = parameters.lora_a(*slot, parameters.values());
     layer.b = parameters.lora_b(*slot, parameters.values());
@@ -37,52 +56,61 @@ LinearLayer Decoder::bind_linear(const Parameters& parameters, const std::vector
   return layer;
 }
 
-const float* Decoder::bind_norm(const Parameters& parameters, const std::string& name, float** d_norm) {
-  if (const Slot* slot = parameters.find(Slot::Kind::dense, name)) {
-    if (limits_.training) *d_norm = parameters.gradient() + slot->first;
-    return parameters.values() + slot->first;
+BlockWeights Decoder::bind_block(const Parameters& parameters, const std::vector<Overlay>& overlays, int64_t layer) {
+  const DecoderShape& shape = base_->shape();
+  const ModuleNames& names = shape.names;
+  const std::string prefix = names.block_prefix(layer);
+  const auto linear = [&](const std::string& name, bool bias) { return bind_linear(parameters, overlays, prefix + name, bias); };
+  BlockWeights block;
+  if (shape.fused_attention) {
+    block.fused = linear(names.fused, shape.qkv_bias);
+  } else {
+    block.q = linear(names.q, shape.qkv_bias);
+    block.k = linear(names.k, shape.qkv_bias);
+    block.v = linear(names.v, shape.qkv_bias);
   }
-  norms_.push_back({base_->find(name), std::vector<float>(static_cast<size_t>(base_->shape().hidden))});
-  return norms_.back().values.data();
+  if (shape.query_key_norm) {
+    block.q_norm = bind_norm(parameters, prefix + names.q_norm, false);
+    block.k_norm = bind_norm(parameters, prefix + names.k_norm, false);
+  }
+  block.o = linear(names.o, shape.other_bias);
+  if (!shape.gelu) block.gate = linear(names.gate, shape.other_bias);
+  block.up = linear(names.up, shape.other_bias);
+  block.down = linear(names.down, shape.other_bias);
+  block.attention_norm = bind_norm(parameters, prefix + names.attention_norm, shape.layer_norm);
+  block.feed_norm = bind_norm(parameters, prefix + names.feed_norm, shape.layer_norm);
+  return block;
 }
 
 Status Decoder::bind(const Parameters& parameters, const std::vector<Overlay>& overlays) {
   const DecoderShape& shape = base_->shape();
-  norms_.reserve(static_cast<size_t>(2 * shape.layers + 1));
-  const auto linear = [&](const std::string& name) { return bind_linear(parameters, overlays, name); };
+  const ModuleNames& names = shape.names;
+  const auto table = [&](const std::string& name, Weight* weight, Matrix* gradient) {
+    *weight = *base_->find(name);
+    const Slot* slot = parameters.find(Slot::Kind::dense, name);
+    if (slot == nullptr) return;
+    *weight = parameters.dense_weight(*slot);
+    if (limits_.training) *gradient = parameters.dense(*slot, parameters.gradient());
+    first_trained_ = 0;
+  };
   first_trained_ = shape.layers;
   for (int64_t i = 0; i < shape.layers; i++) {
-    const std::string prefix = layer_prefix(i);
-    BlockWeights block;
-    block.q = linear(prefix + "self_attn.q_proj");
-    block.k = linear(prefix + "self_attn.k_proj");
-    block.v = linear(prefix + "self_attn.v_proj");
-    block.o = linear(prefix + "self_attn.o_proj");
-    block.gate = linear(prefix + "mlp.gate_proj");
-    block.up = linear(prefix + "mlp.up_proj");
-    block.down = linear(prefix + "mlp.down_proj");
-    block.input_norm = bind_norm(parameters, prefix + "input_layernorm.weight", &block.d_input_norm);
-    block.post_norm = bind_norm(parameters, prefix + "post_attention_layernorm.weight", &block.d_post_norm);
-    if (block.trains()) first_trained_ = std::min(first_trained_, i);
-    blocks_.push_back(block);
+    blocks_.push_back(bind_block(parameters, overlays, i));
+    if (blocks_.back().trains()) first_trained_ = std::min(first_trained_, i);
   }
-  embedding_ = *base_->find("model.embed_tokens.weight");
-  if (const Slot* slot = parameters.find(Slot::Kind::dense, "model.embed_tokens.weight")) {
-    embedding_ = weight_of(parameters.dense(*slot, parameters.values()));
-    if (limits_.training) d_embedding_ = parameters.dense(*slot, parameters.gradient());
-    first_trained_ = 0;
-  }
-  head_.norm = bind_norm(parameters, "model.norm.weight", &head_.d_norm);
+  table(names.embedding + ".weight", &embedding_, &d_embedding_);
+  if (shape.learned_positions > 0) table(names.positions + ".weight", &positions_, &d_positions_);
+  head_.norm = bind_norm(parameters, names.final_norm, shape.layer_norm);
   if (shape.tied) {
     head_.vocabulary = embedding_;
     head_.d_vocabulary = d_embedding_;
-  } else {
-    const LinearLayer untied = linear("lm_head");
-    if (untied.has_lora() || untied.overlay != nullptr)
-      return Status::error(Code::unsupported, "an adapter on lm_head", "Leave lm_head out of the targets.");
-    head_.vocabulary = untied.weight;
-    head_.d_vocabulary = untied.d_weight;
+    return Status::ok();
   }
+  const LinearLayer untied = bind_linear(parameters, overlays, names.head, false);
+  if (untied.has_lora() || untied.overlay != nullptr)
+    return Status::error(Code::unsupported, "an adapter on " + names.head, "Leave it out of the targets.");
+  head_.vocabulary = untied.weight;
+  head_.d_vocabulary = untied.d_weight;
   return Status::ok();
 }
 
@@ -97,22 +125,26 @@ void Decoder::lay_out(Arena* arena) {
   for (int64_t i = 0; i < sets; i++) {
     BlockActivations& kept = kept_[static_cast<size_t>(i)];
     kept.x = rows_by(s.hidden);
-    kept.q = rows_by(s.query_width());
-    kept.k = rows_by(s.kv_width());
-    kept.v = rows_by(s.kv_width());
+    kept.qkv = rows_by(s.qkv_width());
+    if (s.query_key_norm) {
+      kept.projected = rows_by(s.qkv_width());
+      kept.head_inv = arena->take<float>(m * (s.heads + s.kv_heads));
+    }
     kept.attended = rows_by(s.query_width());
     kept.log_sum = rows_by(s.heads);
     kept.middle = rows_by(s.hidden);
-    kept.gate = rows_by(s.intermediate);
+    if (!s.gelu) kept.gate = rows_by(s.intermediate);
     kept.up = rows_by(s.intermediate);
-    kept.inv_rms1 = arena->take<float>(m);
-    kept.inv_rms2 = arena->take<float>(m);
+    kept.attention_rows = {arena->take<float>(m), arena->take<float>(m)};
+    kept.feed_rows = {arena->take<float>(m), arena->take<float>(m)};
   }
   for (int64_t i = 0; i < s.layers; i++) {
     BlockWeights& block = blocks_[static_cast<size_t>(i)];
     BlockActivations& kept = kept_[static_cast<size_t>(limits_.training ? i : 0)];
-    const LinearLayer* layers[7] = {&block.q, &block.k, &block.v, &block.o, &block.gate, &block.up, &block.down};
-    for (int at = 0; at < 7; at++) {
+    // in the order of LinearPlace
+    const LinearLayer* layers[kLinearPlaces] = {&block.q, &block.k,    &block.v,  &block.fused,
+                                                &block.o, &block.gate, &block.up, &block.down};
+    for (int at = 0; at < kLinearPlaces; at++) {
       const LinearLayer& layer = *layers[at];
       if (layer.has_lora() && limits_.training) kept.lora_u[at] = arena->take<float>(m * layer.rank());
       if (layer.has_lora()) widest_rank = std::max(widest_rank, layer.rank());
@@ -130,9 +162,8 @@ void Decoder::lay_out(Arena* arena) {
     scratch_.d_normed = rows_by(s.hidden);
     scratch_.d_active = rows_by(s.intermediate);
     scratch_.d_attended = rows_by(s.query_width());
-    scratch_.d_q = rows_by(s.query_width());
-    scratch_.d_k = rows_by(s.kv_width());
-    scratch_.d_v = rows_by(s.kv_width());
+    scratch_.d_qkv = rows_by(s.qkv_width());
+    if (s.query_key_norm) scratch_.d_projected = rows_by(s.qkv_width());
     d_ = rows_by(s.hidden);
     scratch_.linear.lora_d = arena->take<float>(m * widest_rank);
     if (drops) scratch_.linear.dropped = arena->take<float>(m * std::max({s.hidden, s.intermediate, s.query_width()}));
@@ -146,12 +177,16 @@ void Decoder::lay_out(Arena* arena) {
   head_scratch_.d_normed = head_rows_by(s.hidden);
   head_scratch_.d_chosen = head_rows_by(s.hidden);
   head_scratch_.logits = head_rows_by(s.vocabulary);
-  head_scratch_.inv_rms = arena->take<float>(kHeadRows);
+  head_scratch_.norm_rows = {arena->take<float>(kHeadRows), arena->take<float>(kHeadRows)};
   head_scratch_.rows = arena->take<int32_t>(kHeadRows);
   head_scratch_.labels = arena->take<int32_t>(kHeadRows);
   head_scratch_.segments = arena->take<Segment>(kHeadRows);
-  cos_ = arena->take<float>(limits_.longest_segment * s.head_dim / 2);
-  sin_ = arena->take<float>(limits_.longest_segment * s.head_dim / 2);
+  if (s.learned_positions > 0) {
+    position_ids_ = arena->take<int32_t>(m);
+  } else {
+    cos_ = arena->take<float>(limits_.longest_segment * s.head_dim / 2);
+    sin_ = arena->take<float>(limits_.longest_segment * s.head_dim / 2);
+  }
 }
 
 int64_t Decoder::activation_bytes() const {
@@ -166,7 +201,7 @@ int64_t Decoder::activation_bytes() const {
 
 int64_t Decoder::widest() const {
   const DecoderShape& s = base_->shape();
-  return std::max({s.vocabulary, s.hidden, s.intermediate, s.query_width()});
+  return std::max({s.vocabulary, s.hidden, s.intermediate, s.qkv_width()});
 }
 
 }  // namespace oneround

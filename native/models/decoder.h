@@ -1,8 +1,8 @@
 // A decoder as a base, what trains, and what is added; forward and backward over packed examples.
 #pragma once
 
-#include <array>
 #include <atomic>
+#include <list>
 #include <memory>
 #include <vector>
 
@@ -25,7 +25,7 @@ class Decoder {
 
   // Bytes that lay_out() takes.
   int64_t activation_bytes() const;
-  // Takes all buffers, fills the rotary tables and reads the frozen norms.
+  // Takes all buffers, fills the rotary tables and reads the frozen vectors.
   Status allocate(const Backend& backend);
   // Widest matrix dimension, for the backend's scratch.
   int64_t widest() const;
@@ -40,9 +40,14 @@ class Decoder {
 
  private:
   Status bind(const Parameters& parameters, const std::vector<Overlay>& overlays);
-  LinearLayer bind_linear(const Parameters& parameters, const std::vector<Overlay>& overlays, const std::string& name);
-  const float* bind_norm(const Parameters& parameters, const std::string& name, float** d_norm);
+  LinearLayer bind_linear(const Parameters& parameters, const std::vector<Overlay>& overlays, const std::string& name,
+                          bool has_bias);
+  // A vector's f32 values and, where it trains, its gradient.
+  const float* bind_vector(const Parameters& parameters, const std::string& name, float** gradient);
+  Norm bind_norm(const Parameters& parameters, const std::string& name, bool has_bias);
+  BlockWeights bind_block(const Parameters& parameters, const std::vector<Overlay>& overlays, int64_t layer);
   void lay_out(Arena* arena);
+  void fill_position_ids(Segments segments);
   BlockContext context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const;
   // Runs all blocks; the last one's output is in final_.
   Status forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort);
@@ -53,11 +58,14 @@ class Decoder {
   HeadWeights head_;
   Weight embedding_;
   Matrix d_embedding_;
-  struct FrozenNorm {
+  Weight positions_;  // data null: rotary
+  Matrix d_positions_;
+  // Norm weights and biases that do not train, as f32. A list, so that their addresses stay.
+  struct FrozenVector {
     const Weight* stored;
-    std::vector<float> values;  // as f32
+    std::vector<float> values;
   };
-  std::vector<FrozenNorm> norms_;
+  std::list<FrozenVector> frozen_;
   int64_t first_trained_ = 0;  // blocks below it need no gradient
 
   Arena arena_;
@@ -67,6 +75,7 @@ class Decoder {
   Matrix final_, d_;
   float* cos_ = nullptr;
   float* sin_ = nullptr;
+  int32_t* position_ids_ = nullptr;  // [rows], learned positions only
 };
 
 }  // namespace oneround

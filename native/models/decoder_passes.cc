@@ -12,13 +12,13 @@ Status stopped() { return Status::error(Code::aborted, "stopped", "Start again t
 
 // The first `rows` rows of every buffer.
 BlockActivations top_rows(BlockActivations kept, int64_t rows) {
-  for (Matrix* m : {&kept.x, &kept.q, &kept.k, &kept.v, &kept.attended, &kept.log_sum, &kept.middle, &kept.gate, &kept.up})
+  for (Matrix* m : {&kept.x, &kept.projected, &kept.qkv, &kept.attended, &kept.log_sum, &kept.middle, &kept.gate, &kept.up})
     m->rows = rows;
   return kept;
 }
 BlockScratch top_rows(BlockScratch scratch, int64_t rows) {
-  for (Matrix* m : {&scratch.normed, &scratch.d_normed, &scratch.active, &scratch.d_active, &scratch.d_attended, &scratch.d_q,
-                    &scratch.d_k, &scratch.d_v})
+  for (Matrix* m : {&scratch.normed, &scratch.d_normed, &scratch.active, &scratch.d_active, &scratch.d_attended,
+                    &scratch.d_qkv, &scratch.d_projected})
     m->rows = rows;
   return scratch;
 }
@@ -37,15 +37,20 @@ Status Decoder::allocate(const Backend& backend) {
   lay_out(&arena_);
   const DecoderShape& s = base_->shape();
   const int64_t half = s.head_dim / 2;
-  for (int64_t t = 0; t < limits_.longest_segment; t++)
+  for (int64_t t = 0; cos_ != nullptr && t < limits_.longest_segment; t++)
     for (int64_t i = 0; i < half; i++) {
       double sine, cosine;
       sine_cosine(static_cast<double>(t) * s.inverse_frequencies[static_cast<size_t>(i)], &sine, &cosine);
       cos_[t * half + i] = static_cast<float>(cosine);
       sin_[t * half + i] = static_cast<float>(sine);
     }
-  for (FrozenNorm& norm : norms_) copy_weight(backend, *norm.stored, norm.values.data());
+  for (FrozenVector& vector : frozen_) copy_weight(backend, *vector.stored, vector.values.data());
   return Status::ok();
+}
+
+void Decoder::fill_position_ids(Segments segments) {
+  for (int64_t s = 0; s < segments.count; s++)
+    for (int64_t t = 0; t < segments.data[s].count; t++) position_ids_[segments.data[s].first + t] = static_cast<int32_t>(t);
 }
 
 BlockContext Decoder::context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const {
@@ -57,7 +62,13 @@ Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t
   const int64_t layers = base_->shape().layers;
   const BlockScratch scratch = top_rows(scratch_, rows);
   const Matrix last = final_.slice_rows(0, rows);
-  backend.embed(backend.self, ids, embedding_, kept_[0].x.slice_rows(0, rows));
+  const Matrix x = kept_[0].x.slice_rows(0, rows);
+  backend.embed(backend.self, ids, embedding_, x);
+  if (positions_.data != nullptr) {
+    fill_position_ids(context.segments);
+    backend.embed(backend.self, position_ids_, positions_, scratch.normed);
+    backend.add(backend.self, scratch.normed, x);
+  }
   for (int64_t i = 0; i < layers; i++) {
     if (abort.load(std::memory_order_relaxed)) return stopped();
     const bool separate = limits_.training;
@@ -88,8 +99,9 @@ Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32
   for (int64_t i = base_->shape().layers - 1; i >= first_trained_; i--) {
     if (abort.load(std::memory_order_relaxed)) return stopped();
     block_backward(pass, blocks_[static_cast<size_t>(i)], top_rows(kept_[static_cast<size_t>(i)], rows), scratch, d,
-                   i > first_trained_ || d_embedding_.data != nullptr);
+                   i > first_trained_ || d_embedding_.data != nullptr || d_positions_.data != nullptr);
   }
+  if (d_positions_.data != nullptr) backend.embed_backward(backend.self, position_ids_, d, d_positions_);
   if (d_embedding_.data != nullptr) backend.embed_backward(backend.self, ids, d, d_embedding_);
   return Status::ok();
 }

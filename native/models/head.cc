@@ -20,8 +20,7 @@ void run_chunk(const BlockContext& context, const HeadWeights& weights, const He
   const Segments segments{scratch.segments, chunk.segments};
   double row_losses[kHeadRows];
   backend.gather_rows(backend.self, x, scratch.rows, top(scratch.chosen));
-  backend.rms_norm(backend.self, top(scratch.chosen), weights.norm, context.shape->norm_epsilon, top(scratch.normed),
-                   scratch.inv_rms);
+  norm_forward(backend, weights.norm, top(scratch.chosen), context.shape->norm_epsilon, top(scratch.normed), scratch.norm_rows);
   backend.linear(backend.self, top(scratch.normed), weights.vocabulary, top(scratch.logits), 1.0f, false);
   backend.cross_entropy(backend.self, top(scratch.logits), scratch.labels, d_loss, row_losses);
   for (int64_t i = 0; i < chunk.rows; i++) losses[scratch.rows[i]] = row_losses[i];
@@ -30,8 +29,8 @@ void run_chunk(const BlockContext& context, const HeadWeights& weights, const He
     backend.linear_d_w(backend.self, top(scratch.logits), top(scratch.normed), weights.d_vocabulary, 1.0f, segments);
   backend.linear_d_x(backend.self, top(scratch.logits), weights.vocabulary, top(scratch.d_normed), 1.0f, false);
   backend.fill_zero(backend.self, scratch.d_chosen.data, chunk.rows * scratch.d_chosen.stride);
-  backend.rms_norm_backward(backend.self, top(scratch.chosen), weights.norm, scratch.inv_rms, top(scratch.d_normed),
-                            top(scratch.d_chosen), weights.d_norm, segments);
+  norm_backward(backend, weights.norm, top(scratch.chosen), scratch.norm_rows, top(scratch.d_normed), top(scratch.d_chosen),
+                segments);
   backend.scatter_rows(backend.self, top(scratch.d_chosen), scratch.rows, d_x);
 }
 
@@ -76,8 +75,7 @@ void head_logits(const BlockContext& context, const HeadWeights& weights, const 
   for (int64_t first = 0; first < x.rows; first += kHeadRows) {
     const int64_t count = std::min(kHeadRows, x.rows - first);
     const Matrix normed = scratch.normed.slice_rows(0, count);
-    backend.rms_norm(backend.self, x.slice_rows(first, count), weights.norm, context.shape->norm_epsilon, normed,
-                     scratch.inv_rms);
+    norm_forward(backend, weights.norm, x.slice_rows(first, count), context.shape->norm_epsilon, normed, scratch.norm_rows);
     backend.linear(backend.self, normed, weights.vocabulary, y.slice_rows(first, count), 1.0f, false);
   }
 }

@@ -12,8 +12,7 @@ namespace oneround {
 constexpr int64_t kHeadRows = 256;
 
 struct HeadWeights {
-  const float* norm = nullptr;  // [hidden]
-  float* d_norm = nullptr;      // null: frozen
+  Norm norm;
   Weight vocabulary;            // [V, hidden]
   Matrix d_vocabulary;          // data null: frozen
 };
@@ -21,7 +20,7 @@ struct HeadWeights {
 struct HeadScratch {
   Matrix chosen, normed, d_normed, d_chosen;  // [kHeadRows, hidden]
   Matrix logits;                              // [kHeadRows, V]
-  float* inv_rms = nullptr;                   // [kHeadRows]
+  NormRows norm_rows;                         // [kHeadRows]
   int32_t* rows = nullptr;                    // [kHeadRows]
   int32_t* labels = nullptr;                  // [kHeadRows]
   Segment* segments = nullptr;                // [kHeadRows]

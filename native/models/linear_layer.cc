@@ -4,8 +4,8 @@ namespace oneround {
 
 namespace {
 
-Weight overlay_a(const Overlay& o, int64_t in) { return {o.a.data(), Type::f32, o.dense() ? static_cast<int64_t>(o.a.size()) / in : o.rank, in, 0}; }
-Weight overlay_b(const Overlay& o, int64_t out) { return {o.b.data(), Type::f32, out, o.rank, 0}; }
+Weight overlay_a(const Overlay& o, int64_t in) { return {o.a.data(), Type::f32, o.dense() ? static_cast<int64_t>(o.a.size()) / in : o.rank, in, 0, false}; }
+Weight overlay_b(const Overlay& o, int64_t out) { return {o.b.data(), Type::f32, out, o.rank, 0, false}; }
 
 }  // namespace
 
@@ -13,6 +13,7 @@ void linear_forward(const Backend& backend, const LinearLayer& layer, const Matr
                     const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments) {
   void* self = backend.self;
   backend.linear(self, x, layer.weight, y, 1.0f, false);
+  if (layer.bias != nullptr) backend.add_bias(self, layer.bias, y);
   if (layer.overlay != nullptr) {
     const Overlay& overlay = *layer.overlay;
     if (overlay.dense()) {
@@ -38,7 +39,11 @@ void linear_backward(const Backend& backend, const LinearLayer& layer, const Mat
                      bool accumulate, float* u, const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments) {
   void* self = backend.self;
   const bool wants_input = d_x.data != nullptr;
-  if (layer.d_weight.data != nullptr) backend.linear_d_w(self, d_y, x, layer.d_weight, 1.0f, segments);
+  if (layer.d_bias != nullptr) backend.bias_backward(self, d_y, layer.d_bias, segments);
+  if (layer.d_weight.data != nullptr && layer.weight.transposed)
+    backend.linear_d_w(self, x, d_y, layer.d_weight, 1.0f, segments);
+  else if (layer.d_weight.data != nullptr)
+    backend.linear_d_w(self, d_y, x, layer.d_weight, 1.0f, segments);
   if (wants_input) backend.linear_d_x(self, d_y, layer.weight, d_x, 1.0f, accumulate);
   if (wants_input && layer.overlay != nullptr) {
     const Overlay& overlay = *layer.overlay;

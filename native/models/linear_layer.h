@@ -1,4 +1,4 @@
-// One linear layer with whatever is attached to it: y = W x [+ overlay x] [+ scale B A dropout(x)].
+// One linear layer with whatever is attached to it: y = W x [+ bias] [+ overlay x] [+ scale B A dropout(x)].
 #pragma once
 
 #include <cstdint>
@@ -30,13 +30,15 @@ struct LinearScratch {
 struct LinearLayer {
   Weight weight;
   Matrix d_weight;  // data null: frozen
+  const float* bias = nullptr;  // [out]
+  float* d_bias = nullptr;      // null: frozen
   Matrix a, b, d_a, d_b;  // data null: no LoRA
   float scale = 0;
   Dropout dropout;
   const Overlay* overlay = nullptr;
 
   bool has_lora() const { return a.data != nullptr; }
-  bool trains() const { return has_lora() || d_weight.data != nullptr; }
+  bool trains() const { return has_lora() || d_weight.data != nullptr || d_bias != nullptr; }
   int64_t rank() const { return a.rows; }
 };
 

@@ -15,8 +15,9 @@ Status Parameters::plan(const BaseWeights& base, std::vector<Slot> slots, std::u
                            "Name layers of this base.");
     if (parameters->find(slot.kind, slot.name) != nullptr)
       return Status::error(Code::argument, slot.name + " is listed twice", "List each layer once.");
-    slot.rows = weight->rows;
-    slot.cols = weight->cols;
+    slot.rows = lora ? weight->out() : weight->rows;
+    slot.cols = lora ? weight->in() : weight->cols;
+    slot.transposed = !lora && weight->transposed;
     slot.first = parameters->count_;
     slot.count = lora ? slot.rank * (weight->rows + weight->cols) : weight->rows * weight->cols;
     parameters->count_ += slot.count;

@@ -22,7 +22,8 @@ struct Slot {
   float dropout = 0;
 
   // filled in by Parameters
-  int64_t rows = 0, cols = 0;  // of the weight
+  int64_t rows = 0, cols = 0;  // lora: out and in of the layer; dense: as stored
+  bool transposed = false;     // dense: the tensor is stored [in, out]
   int64_t first = 0, count = 0;
 };
 
@@ -48,6 +49,12 @@ class Parameters {
     return matrix(buffer + slot.first + slot.rank * slot.cols, slot.rows, slot.rank);
   }
   Matrix dense(const Slot& slot, float* buffer) const { return matrix(buffer + slot.first, slot.rows, slot.cols); }
+  // A dense slot's values as a weight.
+  Weight dense_weight(const Slot& slot) const {
+    Weight weight = weight_of(dense(slot, values_));
+    weight.transposed = slot.transposed;
+    return weight;
+  }
 
  private:
   std::vector<Slot> slots_;

@@ -1,6 +1,6 @@
 // Causal attention inside each segment, one (segment, head) a task. The obvious loop:
 //   for i: s_j = q_i . k_j / sqrt(D), j <= i; p = softmax(s); y_i = sum_j p_j v_j; log_sum_i = log(sum_j exp(s_j))
-// Scores exist for one block of queries at a time, never for the whole segment.
+// With a window, j > i - window too. Scores exist for one block of queries at a time, never for the whole segment.
 #include <cmath>
 
 #include "engine/elementary.h"
@@ -42,17 +42,18 @@ namespace ops {
 
 namespace {
 
-// Row i of the block attends to keys 0..first + i. Scores become unnormalised probabilities; y is scaled afterwards.
-void softmax_rows(const Kernels& kernels, const AttentionScratch& scratch, int64_t first, int64_t queries, float* sums,
-                  const Matrix& log_sum, int64_t head) {
+// Row i of the block attends to keys first_key..first + i. Scores become unnormalised probabilities; y is scaled afterwards.
+void softmax_rows(const Kernels& kernels, const AttentionScratch& scratch, int64_t first, int64_t queries, int64_t window,
+                  float* sums, const Matrix& log_sum, int64_t head) {
   const int64_t keys = first + queries;
   for (int64_t i = 0; i < queries; i++) {
     float* row = scratch.scores + i * scratch.score_stride;
-    const int64_t valid = first + i + 1;
+    const int64_t valid = first + i + 1, seen = first_key(first + i, window);
     float maximum;
-    sums[i] = kernels.exponentials(row, valid, &maximum);
+    sums[i] = kernels.exponentials(row + seen, valid - seen, &maximum);
     log_sum.row(first + i)[head] = static_cast<float>(logarithm(sums[i]) + maximum);
-    for (int64_t j = valid; j < keys; j++) row[j] = 0.0f;
+    std::fill(row, row + seen, 0.0f);
+    std::fill(row + valid, row + keys, 0.0f);
   }
 }
 
@@ -77,7 +78,7 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
       multiply_packed(context, mine, queries, keys, dim, qs.row(first), qs.stride, 1, scratch.k_columns, dim, scratch.scores,
                       scratch.score_stride, scale, false);
       float sums[kQueryBlock];
-      softmax_rows(context.kernels, scratch, first, queries, sums, log_sum.slice_rows(segment.first, length), head);
+      softmax_rows(context.kernels, scratch, first, queries, shape.window, sums, log_sum.slice_rows(segment.first, length), head);
       multiply_packed(context, mine, queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows, length,
                       ys.row(first), ys.stride, 1.0f, false);
       for (int64_t i = 0; i < queries; i++) context.kernels.scale(1.0f / sums[i], dim, ys.row(first + i));

@@ -14,6 +14,7 @@ struct Head {
   Matrix q, k, v, y, d_y, d_q, d_k, d_v;  // [length, D]
   Matrix log_sum;                          // [length, heads]
   int64_t index;
+  int64_t window;
 };
 
 void backward_block(const CpuContext& context, const WorkerScratch& mine, const AttentionScratch& scratch, const Head& head,
@@ -26,8 +27,12 @@ void backward_block(const CpuContext& context, const WorkerScratch& mine, const 
                   scratch.d_scores, stride, 1.0f, false);
   for (int64_t i = 0; i < queries; i++) {
     const float delta = context.kernels.dot(head.y.row(first + i), head.d_y.row(first + i), dim);
-    context.kernels.softmax_backward(scratch.scores + i * stride, scratch.d_scores + i * stride,
-                                     head.log_sum.row(first + i)[head.index], delta, scale, first + i + 1, keys);
+    const int64_t seen = first_key(first + i, head.window);
+    float *scores = scratch.scores + i * stride, *d_scores = scratch.d_scores + i * stride;
+    std::fill(scores, scores + seen, 0.0f);
+    std::fill(d_scores, d_scores + seen, 0.0f);
+    context.kernels.softmax_backward(scores + seen, d_scores + seen, head.log_sum.row(first + i)[head.index], delta, scale,
+                                     first + i + 1 - seen, keys - seen);
   }
   multiply_packed(context, mine, queries, dim, keys, scratch.d_scores, stride, 1, scratch.k_rows, length, head.d_q.row(first),
                   head.d_q.stride, 1.0f, false);
@@ -53,7 +58,7 @@ void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matr
     const WorkerScratch& mine = context.scratch[static_cast<size_t>(worker)];
     const AttentionScratch scratch = divide_attention_scratch(context, mine.attention, length, shape);
     Head head{{}, part(k, kv_head), part(v, kv_head), {}, {}, {}, part(d_k, kv_head), part(d_v, kv_head),
-              log_sum.slice_rows(segment.first, length), 0};
+              log_sum.slice_rows(segment.first, length), 0, shape.window};
     pack_panels(context, mine, columns_of(head.k), 0, dim, 0, length, scratch.k_columns);
     pack_panels(context, mine, rows_of(head.k), 0, length, 0, dim, scratch.k_rows);
     pack_panels(context, mine, columns_of(head.v), 0, dim, 0, length, scratch.v_columns);

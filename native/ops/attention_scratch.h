@@ -19,6 +19,9 @@ struct AttentionScratch {
   int64_t floats = 0;
 };
 
+// The first key that a query sees.
+inline int64_t first_key(int64_t query, int64_t window) { return window == 0 || query < window ? 0 : query - window + 1; }
+
 AttentionScratch divide_attention_scratch(const CpuContext& context, float* base, int64_t longest_segment, AttentionShape shape);
 
 }  // namespace oneround

@@ -34,6 +34,13 @@ class Cpu final : public CpuBackend {
     table_.rms_norm = ops::rms_norm;
     table_.rms_norm_again = ops::rms_norm_again;
     table_.rms_norm_backward = ops::rms_norm_backward;
+    table_.layer_norm = ops::layer_norm;
+    table_.layer_norm_again = ops::layer_norm_again;
+    table_.layer_norm_backward = ops::layer_norm_backward;
+    table_.add_bias = ops::add_bias;
+    table_.bias_backward = ops::bias_backward;
+    table_.gelu = ops::gelu;
+    table_.gelu_backward = ops::gelu_backward;
     table_.linear = ops::linear;
     table_.linear_d_x = ops::linear_d_x;
     table_.linear_d_w = ops::linear_d_w;

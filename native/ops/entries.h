@@ -22,6 +22,18 @@ void rms_norm_again(void* self, const Matrix& x, const float* weight, const floa
 void rms_norm_backward(void* self, const Matrix& x, const float* weight, const float* inv_rms, const Matrix& d_y,
                        const Matrix& d_x, float* d_weight, Segments segments);
 
+// layer_norm.cc
+void layer_norm(void* self, const Matrix& x, const float* weight, const float* bias, float epsilon, const Matrix& y, float* mean,
+                float* inv);
+void layer_norm_again(void* self, const Matrix& x, const float* weight, const float* bias, const float* mean, const float* inv,
+                      const Matrix& y);
+void layer_norm_backward(void* self, const Matrix& x, const float* weight, const float* mean, const float* inv,
+                         const Matrix& d_y, const Matrix& d_x, float* d_weight, float* d_bias, Segments segments);
+
+// bias.cc
+void add_bias(void* self, const float* bias, const Matrix& y);
+void bias_backward(void* self, const Matrix& d_y, float* d_bias, Segments segments);
+
 // rope.cc
 void rope(void* self, const Matrix& x, int64_t heads, int64_t head_dim, const float* cos, const float* sin, float direction,
           Segments segments);
@@ -34,6 +46,8 @@ void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matr
                         Segments segments);
 
 // elementwise.cc
+void gelu(void* self, const Matrix& x, const Matrix& y);
+void gelu_backward(void* self, const Matrix& x, const Matrix& d_y, const Matrix& d_x);
 void swiglu(void* self, const Matrix& gate, const Matrix& up, const Matrix& y);
 void swiglu_backward(void* self, const Matrix& gate, const Matrix& up, const Matrix& d_y, const Matrix& d_gate,
                      const Matrix& d_up);

@@ -15,7 +15,7 @@ Status prepare_overlay(const BaseWeights& base, Overlay* overlay) {
   const Weight* weight = base.find(overlay->layer + ".weight");
   if (weight == nullptr || weight->rows == 1)
     return Status::error(Code::not_found, "the base has no linear layer " + overlay->layer, "Name layers of this base.");
-  const int64_t in = weight->cols, out = weight->rows, rank = overlay->rank;
+  const int64_t in = weight->in(), out = weight->out(), rank = overlay->rank;
   if (static_cast<int64_t>(overlay->a.size()) != rank * in || static_cast<int64_t>(overlay->b.size()) != out * rank)
     return refuse("the overlay of " + overlay->layer + " has factors of another shape", "Pass A [rank, in] and B [out, rank].");
   if (rank * (in + out) <= in * out) return Status::ok();
@@ -50,6 +50,11 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   if (session->backend_ == nullptr)
     return Status::error(Code::unsupported, "ONEROUND_ISA names an instruction set that this machine lacks",
                          "Unset ONEROUND_ISA or name one that `oneround devices` lists.");
+  const int64_t positions = base->shape().learned_positions;
+  if (positions > 0 && options.longest_example > positions)
+    return refuse("longestExample is " + std::to_string(options.longest_example) + ", the base has " + std::to_string(positions) +
+                      " positions",
+                  "Lower the cutoff.");
   session->base_ = std::move(base);
   session->options_ = std::move(options);
   const SessionOptions& o = session->options_;
@@ -68,7 +73,7 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   }
   budget.activations = session->decoder_->activation_bytes();
   budget.scratch = backend.scratch_bytes(backend.self, o.rows_per_pass, session->decoder_->widest(), o.longest_example,
-                                         {shape.heads, shape.kv_heads, shape.head_dim});
+                                         {shape.heads, shape.kv_heads, shape.head_dim, shape.window});
   *out = std::move(session);
   return Status::ok();
 }
@@ -92,7 +97,7 @@ Status Session::create(std::shared_ptr<const BaseWeights> base, SessionOptions o
       !s.is_ok())
     return s;
   if (!session->backend_->reserve(o.rows_per_pass, session->decoder_->widest(), o.longest_example,
-                                  {shape.heads, shape.kv_heads, shape.head_dim}))
+                                  {shape.heads, shape.kv_heads, shape.head_dim, shape.window}))
     return Status::error(Code::memory, "no memory for scratch", "Lower the cutoff or the number of threads.");
   if (Status s = session->decoder_->allocate(session->backend_->table()); !s.is_ok()) return s;
   session->segments_.reserve(static_cast<size_t>(o.rows_per_pass));

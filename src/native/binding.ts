@@ -4,8 +4,21 @@
  * Every failure of the addon is an Error whose `code` is an ErrorCode of errors.ts.
  */
 
-/** How a tensor's numbers lie in its file. Q4_1 and Q8_0 are GGUF blocks of 32 along the last axis. */
-export type StorageType = 'F32' | 'F16' | 'BF16' | 'Q4_1' | 'Q8_0'
+/** How a tensor's numbers lie in its file. Q types are GGUF's blocks along the last axis: 32 elements, the _K ones 256. */
+export type StorageType =
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'Q4_0'
+  | 'Q4_1'
+  | 'Q5_0'
+  | 'Q5_1'
+  | 'Q8_0'
+  | 'Q2_K'
+  | 'Q3_K'
+  | 'Q4_K'
+  | 'Q5_K'
+  | 'Q6_K'
 
 /** Where one base tensor lies. Names and shapes are Hugging Face's. */
 export interface TensorPlacement {
@@ -16,16 +29,20 @@ export interface TensorPlacement {
   /** absolute byte offset in that file; any alignment */
   offset: number
   type: StorageType
-  /** [out, in] or [n] */
+  /** as stored: [out, in], [in, out] where transposed, or [n] */
   shape: number[]
   /**
    * 0 where rows lie in Hugging Face's order. Otherwise the number of heads whose rows lie in GGUF's
    * interleaved order: Hugging Face's row (h, p, i) of [heads, 2, d/2] is the file's row (h, i, p).
    */
   interleavedHeads: number
+  /** a linear weight stored [in, out] (GPT-2's Conv1D in Hugging Face's files) */
+  transposed: boolean
 }
 
-/** A Llama-architecture decoder in numbers. */
+/**
+ * A decoder in numbers: Llama, Mistral (window), Qwen2 (qkvBias), Qwen3 (queryKeyNorm) and GPT-2 (the rest) are values of it.
+ */
 export interface DecoderShape {
   vocabulary: number
   hidden: number
@@ -37,8 +54,26 @@ export interface DecoderShape {
   normEpsilon: number
   /** the output head is the embedding */
   tied: boolean
-  /** rotary inverse frequencies, [headDim / 2]; any rope scaling is already in them */
+  /** rotary inverse frequencies, [headDim / 2], with any rope scaling in them; unused with learned positions */
   inverseFrequencies: Float64Array
+  /** where the parts are: Hugging Face's module names of Llama (also Mistral's, Qwen2's and Qwen3's) or of GPT-2 */
+  names: 'llama' | 'gpt2'
+  /** LayerNorm with biases instead of RMSNorm */
+  layerNorm: boolean
+  /** one GELU (tanh form) layer instead of SwiGLU with a gate */
+  gelu: boolean
+  /** one layer `c_attn` makes q, k and v, in that order */
+  fusedAttention: boolean
+  /** biases of q, k and v (or of the fused layer) */
+  qkvBias: boolean
+  /** biases of o and the feed-forward layers */
+  otherBias: boolean
+  /** RMSNorm over each head of q and of k, before the rotation */
+  queryKeyNorm: boolean
+  /** keys that a query sees, itself included; 0: all before it */
+  window: number
+  /** rows of the table of learned positions; 0: rotary */
+  learnedPositions: number
 }
 
 /** One thing that trains. Its place in the flat parameter buffer follows the order of the list. */
