@@ -80,6 +80,22 @@ class LogitsJob final : public BatchJob {
   std::vector<float> logits_;
 };
 
+class GenerateJob final : public Job {
+ public:
+  GenerateJob(std::shared_ptr<Session> session, std::vector<int32_t> ids, bool first)
+      : session_(std::move(session)), ids_(std::move(ids)), first_(first) {}
+  Status run(const std::atomic<bool>& abort) override {
+    return first_ ? session_->prefill(ids_, abort, &logits_) : session_->next(ids_[0], abort, &logits_);
+  }
+  Napi::Value result(Napi::Env env) override { return to_float32(env, logits_); }
+
+ private:
+  std::shared_ptr<Session> session_;
+  std::vector<int32_t> ids_;
+  bool first_;
+  std::vector<float> logits_;
+};
+
 // The base behind a Weights object; null after throwing.
 std::shared_ptr<const BaseWeights> read_weights(Napi::Value value) {
   Napi::Object object;
@@ -124,6 +140,7 @@ Napi::Function SessionObject::define(Napi::Env env) {
                       InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
                       InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::gradient>("gradient"),
                       InstanceMethod<&SessionObject::evaluate>("evaluate"), InstanceMethod<&SessionObject::logits>("logits"),
+                      InstanceMethod<&SessionObject::prefill>("prefill"), InstanceMethod<&SessionObject::next>("next"),
                       InstanceMethod<&SessionObject::abort>("abort"), InstanceMethod<&SessionObject::close>("close")});
 }
 
@@ -263,6 +280,28 @@ Napi::Value SessionObject::evaluate(const Napi::CallbackInfo& info) {
 
 Napi::Value SessionObject::logits(const Napi::CallbackInfo& info) {
   return start(info, [&](Batch batch) { return std::make_unique<LogitsJob>(session_, std::move(batch)); });
+}
+
+Napi::Value SessionObject::generate(const Napi::CallbackInfo& info, std::vector<int32_t> ids, bool first) {
+  const Napi::Env env = info.Env();
+  if (!ready(env)) return env.Undefined();
+  if (Status s = session_->check_tokens(ids, first); !s.is_ok()) {
+    throw_status(env, s);
+    return env.Undefined();
+  }
+  return JobThread::start(env, std::make_unique<GenerateJob>(session_, std::move(ids), first), info.This().As<Napi::Object>(), &job_);
+}
+
+Napi::Value SessionObject::prefill(const Napi::CallbackInfo& info) {
+  std::span<const int32_t> ids;
+  if (!read_int32(info[0], "ids", &ids)) return info.Env().Undefined();
+  return generate(info, {ids.begin(), ids.end()}, true);
+}
+
+Napi::Value SessionObject::next(const Napi::CallbackInfo& info) {
+  size_t id;
+  if (!read_size(info[0], "id", 0, 0x7fffffff, &id)) return info.Env().Undefined();
+  return generate(info, {static_cast<int32_t>(id)}, false);
 }
 
 void SessionObject::abort(const Napi::CallbackInfo&) { job_.abort(); }

@@ -49,13 +49,15 @@ bool read_overlay(Napi::Value value, const std::string& name, Overlay* out) {
 bool read_session_options(Napi::Value value, SessionOptions* out) {
   Napi::Object object;
   Napi::Array slots, overlays;
-  size_t threads, rows, longest;
+  size_t threads, rows, longest, cache;
   if (!read_object(value, "options", &object) || !read_array(object.Get("slots"), "slots", &slots) ||
       !read_array(object.Get("overlay"), "overlay", &overlays) || !read_size(object.Get("threads"), "threads", 1, 256, &threads) ||
       !read_size(object.Get("rowsPerPass"), "rowsPerPass", 1, 1 << 20, &rows) ||
       !read_size(object.Get("longestExample"), "longestExample", 1, 1 << 20, &longest) ||
-      !read_bool(object.Get("training"), "training", &out->training))
+      !read_bool(object.Get("training"), "training", &out->training) ||
+      !read_size(object.Get("cache"), "cache", 0, 1 << 20, &cache))
     return false;
+  out->cache = static_cast<int64_t>(cache);
   out->threads = static_cast<int>(threads);
   out->rows_per_pass = static_cast<int64_t>(rows);
   out->longest_example = static_cast<int64_t>(longest);
@@ -106,6 +108,7 @@ Napi::Object to_object(Napi::Env env, const MemoryBudget& budget) {
   object.Set("optimizer", static_cast<double>(budget.optimizer));
   object.Set("activations", static_cast<double>(budget.activations));
   object.Set("scratch", static_cast<double>(budget.scratch));
+  object.Set("cache", static_cast<double>(budget.cache));
   object.Set("total", static_cast<double>(budget.total()));
   return object;
 }

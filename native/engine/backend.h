@@ -73,6 +73,10 @@ struct Backend {
   // d_w += scale * d_y' x, segment by segment               d_y [M,N], x [M,K], d_w [N,K]
   void (*linear_d_w)(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
 
+  // The same for one row, each output a dot product over vector lanes: for generation, where a weight is read for one
+  // token only. Its rounding differs from linear's.                            x [K], w [N,K], y [N]
+  void (*linear_row)(void* self, const float* x, const Weight& w, float* y, float scale, bool accumulate);
+
   // Rotary embedding in place on [M, H*D]; pairs (i, i + D/2); direction -1 is the inverse (and the backward pass).
   // cos, sin: [positions, D/2]; a row's position is its place in its segment.
   void (*rope)(void* self, const Matrix& x, int64_t heads, int64_t head_dim, const float* cos, const float* sin,
@@ -82,6 +86,10 @@ struct Backend {
   // log_sum [M,H] = log of the softmax's denominator, kept for the backward pass.
   void (*attention)(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
                     const Matrix& log_sum, Segments segments);
+  // One query against all rows of k and v (the last `window` of them): q [H*D], k v [keys, Hkv*D], y [H*D];
+  // scores: scratch of H * keys floats.
+  void (*attention_row)(void* self, const float* q, const Matrix& k, const Matrix& v, AttentionShape shape, float* scores,
+                        float* y);
   // d_q, d_k, d_v are overwritten.
   void (*attention_backward)(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape,
                              const Matrix& y, const Matrix& log_sum, const Matrix& d_y, const Matrix& d_q,

@@ -8,6 +8,7 @@
 
 #include "models/block.h"
 #include "models/head.h"
+#include "models/kv_cache.h"
 
 namespace oneround {
 
@@ -36,6 +37,11 @@ class Decoder {
   // The same, and gradients of d_loss * sum(losses) added to the parameters'.
   Status backward(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, float d_loss,
                   const uint32_t* dropout_seed, double* losses, const std::atomic<bool>& abort);
+  // Fills an empty cache with `count` tokens; logits [V] of the last one.
+  Status prefill(const Backend& backend, const int32_t* ids, int64_t count, KvCache* cache, float* logits,
+                 const std::atomic<bool>& abort);
+  // One more token.
+  Status next(const Backend& backend, int32_t id, KvCache* cache, float* logits, const std::atomic<bool>& abort);
   Status logits(const Backend& backend, const int32_t* ids, Segments segments, float* out, const std::atomic<bool>& abort);
 
  private:
@@ -49,8 +55,9 @@ class Decoder {
   void lay_out(Arena* arena);
   void fill_position_ids(Segments segments);
   BlockContext context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const;
-  // Runs all blocks; the last one's output is in final_.
-  Status forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort);
+  // Runs all blocks; the last one's output is in final_. A cache, where given, takes the keys and values.
+  Status forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort,
+                 KvCache* cache = nullptr);
 
   std::shared_ptr<const BaseWeights> base_;
   DecoderLimits limits_;
@@ -76,6 +83,7 @@ class Decoder {
   float* cos_ = nullptr;
   float* sin_ = nullptr;
   int32_t* position_ids_ = nullptr;  // [rows], learned positions only
+  float* inner_ = nullptr;           // [widest rank], for one row's factors
 };
 
 }  // namespace oneround

@@ -23,6 +23,16 @@ BlockScratch top_rows(BlockScratch scratch, int64_t rows) {
   return scratch;
 }
 
+// Rows of qkv go to the front of a layer's cache.
+void remember_keys(const DecoderShape& shape, const Matrix& qkv, KvCache* cache, int64_t layer) {
+  const size_t bytes = static_cast<size_t>(shape.kv_width()) * sizeof(float);
+  for (int64_t m = 0; m < qkv.rows; m++) {
+    const float* keys = qkv.row(m) + shape.query_width();
+    std::memcpy(cache->keys[static_cast<size_t>(layer)].row(m), keys, bytes);
+    std::memcpy(cache->values[static_cast<size_t>(layer)].row(m), keys + shape.kv_width(), bytes);
+  }
+}
+
 int64_t row_count(Segments segments) {
   const Segment& last = segments.data[segments.count - 1];
   return last.first + last.count;
@@ -57,7 +67,8 @@ BlockContext Decoder::context(const Backend& backend, Segments segments, const u
   return {&backend, &base_->shape(), cos_, sin_, segments, dropout_seed};
 }
 
-Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort) {
+Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort,
+                        KvCache* cache) {
   const Backend& backend = *context.backend;
   const int64_t layers = base_->shape().layers;
   const BlockScratch scratch = top_rows(scratch_, rows);
@@ -75,6 +86,7 @@ Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t
     const BlockActivations kept = top_rows(kept_[static_cast<size_t>(separate ? i : 0)], rows);
     const Matrix y = i + 1 == layers ? last : separate ? kept_[static_cast<size_t>(i + 1)].x.slice_rows(0, rows) : kept.x;
     block_forward(context, blocks_[static_cast<size_t>(i)], kept, scratch, y);
+    if (cache != nullptr) remember_keys(base_->shape(), kept.qkv, cache, i);
   }
   return Status::ok();
 }

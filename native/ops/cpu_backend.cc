@@ -44,8 +44,10 @@ class Cpu final : public CpuBackend {
     table_.linear = ops::linear;
     table_.linear_d_x = ops::linear_d_x;
     table_.linear_d_w = ops::linear_d_w;
+    table_.linear_row = ops::linear_row;
     table_.rope = ops::rope;
     table_.attention = ops::attention;
+    table_.attention_row = ops::attention_row;
     table_.attention_backward = ops::attention_backward;
     table_.swiglu = ops::swiglu;
     table_.swiglu_backward = ops::swiglu_backward;

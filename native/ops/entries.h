@@ -10,6 +10,9 @@ void linear(void* self, const Matrix& x, const Weight& w, const Matrix& y, float
 void linear_d_x(void* self, const Matrix& d_y, const Weight& w, const Matrix& d_x, float scale, bool accumulate);
 void linear_d_w(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
 
+// linear_row.cc
+void linear_row(void* self, const float* x, const Weight& w, float* y, float scale, bool accumulate);
+
 // embedding.cc
 void embed(void* self, const int32_t* ids, const Weight& table, const Matrix& y);
 void embed_backward(void* self, const int32_t* ids, const Matrix& d_y, const Matrix& d_table);
@@ -44,6 +47,9 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
 void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
                         const Matrix& log_sum, const Matrix& d_y, const Matrix& d_q, const Matrix& d_k, const Matrix& d_v,
                         Segments segments);
+
+// attention_row.cc
+void attention_row(void* self, const float* q, const Matrix& k, const Matrix& v, AttentionShape shape, float* scores, float* y);
 
 // elementwise.cc
 void gelu(void* self, const Matrix& x, const Matrix& y);

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "models/decoder.h"
@@ -17,11 +18,12 @@ struct SessionOptions {
   int64_t rows_per_pass = 0;
   int64_t longest_example = 0;
   bool training = true;
+  int64_t cache = 0;  // tokens of the generation cache; 0: none
 };
 
 struct MemoryBudget {
-  int64_t parameters = 0, gradients = 0, optimizer = 0, activations = 0, scratch = 0;
-  int64_t total() const { return parameters + gradients + optimizer + activations + scratch; }
+  int64_t parameters = 0, gradients = 0, optimizer = 0, activations = 0, scratch = 0, cache = 0;
+  int64_t total() const { return parameters + gradients + optimizer + activations + scratch + cache; }
 };
 
 // Examples laid one after another.
@@ -60,6 +62,10 @@ class Session {
   Status gradient(const Batch& batch, uint32_t seed, const std::atomic<bool>& abort, StepResult* out);
   // Summed loss and labelled tokens of each example.
   Status evaluate(const Batch& batch, const std::atomic<bool>& abort, std::vector<double>* losses, std::vector<int32_t>* tokens);
+  // Generation: the prompt, then one token at a time; logits [V] of what comes next.
+  Status check_tokens(std::span<const int32_t> ids, bool first) const;
+  Status prefill(std::span<const int32_t> ids, const std::atomic<bool>& abort, std::vector<float>* logits);
+  Status next(int32_t id, const std::atomic<bool>& abort, std::vector<float>* logits);
   Status logits(const Batch& batch, const std::atomic<bool>& abort, std::vector<float>* out);
 
  private:
@@ -74,6 +80,7 @@ class Session {
   std::unique_ptr<Parameters> parameters_;
   std::unique_ptr<CpuBackend> backend_;
   std::unique_ptr<Decoder> decoder_;
+  KvCache cache_;
   std::vector<Segment> segments_;
   std::vector<double> row_losses_;
   MemoryBudget budget_;

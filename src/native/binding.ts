@@ -101,6 +101,8 @@ export interface SessionOptions {
   longestExample: number
   /** false: only evaluate() and logits() are allowed and nothing is kept for a backward pass */
   training: boolean
+  /** tokens of the generation cache, at most longestExample; 0: the session cannot generate */
+  cache: number
 }
 
 /** Bytes that a session will hold, before it is made. */
@@ -110,6 +112,7 @@ export interface MemoryBudget {
   optimizer: number
   activations: number
   scratch: number
+  cache: number
   total: number
 }
 
@@ -171,6 +174,10 @@ export interface NativeSession {
   evaluate(batch: Batch): Promise<{ losses: Float64Array; tokens: Int32Array }>
   /** [rows, vocabulary], for tests and small batches; no dropout */
   logits(batch: Batch): Promise<Float32Array>
+  /** generation: takes a prompt into the empty cache; [vocabulary] logits of the token after it */
+  prefill(ids: Int32Array): Promise<Float32Array>
+  /** generation: one more token */
+  next(id: number): Promise<Float32Array>
   /** the running job, if any, ends with code ABORTED within 100 ms; parameters are then those before the step */
   abort(): void
   /** aborts and frees; may be called twice */
