@@ -49,14 +49,15 @@ bool read_overlay(Napi::Value value, const std::string& name, Overlay* out) {
 bool read_session_options(Napi::Value value, SessionOptions* out) {
   Napi::Object object;
   Napi::Array slots, overlays;
-  size_t threads, rows, longest, cache;
+  size_t threads, rows, longest, cache = 0;
   if (!read_object(value, "options", &object) || !read_array(object.Get("slots"), "slots", &slots) ||
       !read_array(object.Get("overlay"), "overlay", &overlays) || !read_size(object.Get("threads"), "threads", 1, 256, &threads) ||
       !read_size(object.Get("rowsPerPass"), "rowsPerPass", 1, 1 << 20, &rows) ||
       !read_size(object.Get("longestExample"), "longestExample", 1, 1 << 20, &longest) ||
-      !read_bool(object.Get("training"), "training", &out->training) ||
-      !read_size(object.Get("cache"), "cache", 0, 1 << 20, &cache))
+      !read_bool(object.Get("training"), "training", &out->training))
     return false;
+  if (object.Has("recompute") && !read_bool(object.Get("recompute"), "recompute", &out->recompute)) return false;
+  if (object.Has("cache") && !read_size(object.Get("cache"), "cache", 0, 1 << 20, &cache)) return false;
   out->cache = static_cast<int64_t>(cache);
   out->threads = static_cast<int>(threads);
   out->rows_per_pass = static_cast<int64_t>(rows);
@@ -95,7 +96,14 @@ bool read_step_options(Napi::Value value, StepOptions* out) {
       {"weightDecay", &StepOptions::weight_decay},   {"clipNorm", &StepOptions::clip_norm}};
   for (const auto& [name, member] : numbers)
     if (!read_double(object.Get(name), std::string("options.") + name, &(out->*member))) return false;
+  std::string optimizer;
   size_t seed;
+  if (!read_string(object.Get("optimizer"), "options.optimizer", &optimizer) ||
+      !read_double(object.Get("momentum"), "options.momentum", &out->momentum) ||
+      !read_bool(object.Get("nesterov"), "options.nesterov", &out->nesterov))
+    return false;
+  if (optimizer != "adamw" && optimizer != "sgd") return refuse(value.Env(), "options.optimizer", "'adamw' or 'sgd'");
+  out->optimizer = optimizer == "sgd" ? Optimizer::sgd : Optimizer::adamw;
   if (!read_size(object.Get("seed"), "options.seed", 0, 0xffffffffu, &seed)) return false;
   out->seed = static_cast<uint32_t>(seed);
   return true;

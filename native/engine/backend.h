@@ -25,6 +25,14 @@ struct AdamW {
   double gradient_scale;  // multiplies the gradient before it is used (clipping)
 };
 
+// velocity = momentum * velocity + g, g = gradient * gradient_scale + weight_decay * p;
+// p -= learning_rate * (nesterov ? g + momentum * velocity : velocity)    (PyTorch's form; Sutskever et al., ICML 2013)
+struct Sgd {
+  double learning_rate, momentum, weight_decay;
+  bool nesterov;
+  double gradient_scale;
+};
+
 // LoRA dropout: element (row t of its segment, column c) of the mask comes from
 // Philox(key = {seed, layer}, counter = {segment.dropout_counter, t, c / 4}), so any batching gives the same mask.
 struct Dropout {
@@ -123,6 +131,7 @@ struct Backend {
   double (*squared_norm)(void* self, const float* x, int64_t count);
   // decoupled weight decay, bias-corrected moments (Loshchilov and Hutter, arXiv 1711.05101)
   void (*adamw)(void* self, float* parameters, const float* gradient, float* first, float* second, int64_t count, AdamW o);
+  void (*sgd)(void* self, float* parameters, const float* gradient, float* velocity, int64_t count, Sgd o);
   void (*fill_zero)(void* self, float* x, int64_t count);
 };
 

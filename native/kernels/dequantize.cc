@@ -51,14 +51,16 @@ void block_of_32(int type, const uint8_t* row, int64_t i, float* out) {
   const uint8_t* block = row + i / 32 * bytes;
   const bool upper = i % 32 != 0;
   const float d = half_to_float(read_u16(block));
-  const float shift = type == kQ5_1 ? half_to_float(read_u16(block + 2)) : d * (type == kQ4_0 ? -8.0f : -16.0f);
+  const float minimum = type == kQ5_1 ? half_to_float(read_u16(block + 2)) : 0.0f;
+  const int zero_point = type == kQ4_0 ? 8 : type == kQ5_0 ? 16 : 0;
   const uint8_t* nibbles = block + bytes - 16;
   uint32_t high = 0;
   if (type != kQ4_0) std::memcpy(&high, nibbles - 4, 4);
   if (upper) high >>= 16;
   for (int l = 0; l < 16; l++) {
     const int q = (upper ? nibbles[l] >> 4 : nibbles[l] & 15) | static_cast<int>(high >> l & 1) << 4;
-    out[l] = d * static_cast<float>(q) + shift;
+    const float scaled = d * static_cast<float>(q - zero_point);
+    out[l] = type == kQ5_1 ? scaled + minimum : scaled;
   }
 }
 

@@ -39,6 +39,7 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
       ONEROUND_ISA::rotate,
       ONEROUND_ISA::squared_norm,
       ONEROUND_ISA::adamw,
+      ONEROUND_ISA::sgd,
   };
   return &table;
 }

@@ -118,9 +118,12 @@ void Decoder::lay_out(Arena* arena) {
   const DecoderShape& s = base_->shape();
   const int64_t m = limits_.rows;
   const auto rows_by = [&](int64_t cols) { return matrix(arena->take<float>(m * cols), m, cols); };
-  int64_t widest_rank = 0, widest_overlay = 0;
+  int64_t widest_rank = 0, widest_overlay = 0, shared_rank[kLinearPlaces] = {};
   bool drops = false;
-  const int64_t sets = limits_.training ? s.layers : 1;
+  const bool separate = limits_.training && !limits_.recompute;
+  const int64_t sets = separate ? s.layers : 1;
+  if (limits_.training && limits_.recompute)
+    for (int64_t i = 0; i < s.layers; i++) inputs_.push_back(rows_by(s.hidden));
   kept_.assign(static_cast<size_t>(sets), {});
   for (int64_t i = 0; i < sets; i++) {
     BlockActivations& kept = kept_[static_cast<size_t>(i)];
@@ -140,22 +143,21 @@ void Decoder::lay_out(Arena* arena) {
   }
   for (int64_t i = 0; i < s.layers; i++) {
     BlockWeights& block = blocks_[static_cast<size_t>(i)];
-    BlockActivations& kept = kept_[static_cast<size_t>(limits_.training ? i : 0)];
+    BlockActivations& kept = kept_[static_cast<size_t>(separate ? i : 0)];
     // in the order of LinearPlace
     const LinearLayer* layers[kLinearPlaces] = {&block.q, &block.k,    &block.v,  &block.fused,
                                                 &block.o, &block.gate, &block.up, &block.down};
     for (int at = 0; at < kLinearPlaces; at++) {
       const LinearLayer& layer = *layers[at];
-      if (layer.has_lora() && limits_.training) kept.lora_u[at] = arena->take<float>(m * layer.rank());
+      if (layer.has_lora() && separate) kept.lora_u[at] = arena->take<float>(m * layer.rank());
+      shared_rank[at] = std::max(shared_rank[at], layer.rank());
       if (layer.has_lora()) widest_rank = std::max(widest_rank, layer.rank());
       if (layer.overlay != nullptr && !layer.overlay->dense()) widest_overlay = std::max(widest_overlay, layer.overlay->rank);
       drops = drops || (layer.has_lora() && layer.dropout.rate > 0);
     }
   }
-  if (!limits_.training && widest_rank > 0) {
-    float* shared = arena->take<float>(m * widest_rank);
-    for (float*& u : kept_[0].lora_u) u = shared;
-  }
+  if (!separate)
+    for (int at = 0; at < kLinearPlaces; at++) kept_[0].lora_u[at] = arena->take<float>(m * shared_rank[at]);
   scratch_.normed = rows_by(s.hidden);
   scratch_.active = rows_by(s.intermediate);
   if (limits_.training) {

@@ -16,6 +16,7 @@ struct DecoderLimits {
   int64_t rows = 0;             // most rows of one pass
   int64_t longest_segment = 0;
   bool training = false;        // false: one block's activations serve all
+  bool recompute = false;       // training: one block's activations serve all but the inputs, and are computed twice
 };
 
 class Decoder {
@@ -53,6 +54,8 @@ class Decoder {
   Norm bind_norm(const Parameters& parameters, const std::string& name, bool has_bias);
   BlockWeights bind_block(const Parameters& parameters, const std::vector<Overlay>& overlays, int64_t layer);
   void lay_out(Arena* arena);
+  // What block `layer` reads and writes, cut to `rows`.
+  BlockActivations activations(int64_t layer, int64_t rows) const;
   void fill_position_ids(Segments segments);
   BlockContext context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const;
   // Runs all blocks; the last one's output is in final_. A cache, where given, takes the keys and values.
@@ -76,7 +79,8 @@ class Decoder {
   int64_t first_trained_ = 0;  // blocks below it need no gradient
 
   Arena arena_;
-  std::vector<BlockActivations> kept_;
+  std::vector<BlockActivations> kept_;  // one a block, or one for all
+  std::vector<Matrix> inputs_;          // with recompute: each block's x
   BlockScratch scratch_;
   HeadScratch head_scratch_;
   Matrix final_, d_;

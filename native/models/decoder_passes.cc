@@ -67,13 +67,19 @@ BlockContext Decoder::context(const Backend& backend, Segments segments, const u
   return {&backend, &base_->shape(), cos_, sin_, segments, dropout_seed};
 }
 
+BlockActivations Decoder::activations(int64_t layer, int64_t rows) const {
+  BlockActivations kept = kept_[kept_.size() == 1 ? 0 : static_cast<size_t>(layer)];
+  if (!inputs_.empty()) kept.x = inputs_[static_cast<size_t>(layer)];
+  return top_rows(kept, rows);
+}
+
 Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort,
                         KvCache* cache) {
   const Backend& backend = *context.backend;
   const int64_t layers = base_->shape().layers;
   const BlockScratch scratch = top_rows(scratch_, rows);
   const Matrix last = final_.slice_rows(0, rows);
-  const Matrix x = kept_[0].x.slice_rows(0, rows);
+  const Matrix x = activations(0, rows).x;
   backend.embed(backend.self, ids, embedding_, x);
   if (positions_.data != nullptr) {
     fill_position_ids(context.segments);
@@ -82,9 +88,8 @@ Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t
   }
   for (int64_t i = 0; i < layers; i++) {
     if (abort.load(std::memory_order_relaxed)) return stopped();
-    const bool separate = limits_.training;
-    const BlockActivations kept = top_rows(kept_[static_cast<size_t>(separate ? i : 0)], rows);
-    const Matrix y = i + 1 == layers ? last : separate ? kept_[static_cast<size_t>(i + 1)].x.slice_rows(0, rows) : kept.x;
+    const BlockActivations kept = activations(i, rows);
+    const Matrix y = i + 1 == layers ? last : activations(i + 1, rows).x;
     block_forward(context, blocks_[static_cast<size_t>(i)], kept, scratch, y);
     if (cache != nullptr) remember_keys(base_->shape(), kept.qkv, cache, i);
   }
@@ -110,7 +115,10 @@ Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32
   const BlockScratch scratch = top_rows(scratch_, rows);
   for (int64_t i = base_->shape().layers - 1; i >= first_trained_; i--) {
     if (abort.load(std::memory_order_relaxed)) return stopped();
-    block_backward(pass, blocks_[static_cast<size_t>(i)], top_rows(kept_[static_cast<size_t>(i)], rows), scratch, d,
+    const BlockActivations kept = activations(i, rows);
+    // The head has read final_: the block's output may go there a second time.
+    if (limits_.recompute) block_forward(pass, blocks_[static_cast<size_t>(i)], kept, scratch, final_.slice_rows(0, rows));
+    block_backward(pass, blocks_[static_cast<size_t>(i)], kept, scratch, d,
                    i > first_trained_ || d_embedding_.data != nullptr || d_positions_.data != nullptr);
   }
   if (d_positions_.data != nullptr) backend.embed_backward(backend.self, position_ids_, d, d_positions_);

@@ -58,6 +58,7 @@ class Cpu final : public CpuBackend {
     table_.cross_entropy = ops::cross_entropy;
     table_.squared_norm = ops::squared_norm;
     table_.adamw = ops::adamw;
+    table_.sgd = ops::sgd;
     table_.fill_zero = ops::fill_zero;
   }
 

@@ -69,5 +69,6 @@ void cross_entropy(void* self, const Matrix& logits, const int32_t* labels, floa
 // optimizer.cc
 double squared_norm(void* self, const float* x, int64_t count);
 void adamw(void* self, float* parameters, const float* gradient, float* first, float* second, int64_t count, AdamW o);
+void sgd(void* self, float* parameters, const float* gradient, float* velocity, int64_t count, Sgd o);
 
 }  // namespace oneround::ops

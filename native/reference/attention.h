@@ -1,4 +1,5 @@
 // Causal softmax(q k' / sqrt(D)) v inside each segment; query head h reads key and value head h / (H / Hkv).
+// With a window, row m sees itself and the window - 1 rows before it.
 // q, y [M, H*D]; k, v [M, Hkv*D]; log_sum [M,H] = log sum exp(scores).
 #pragma once
 
@@ -19,7 +20,12 @@ struct Attention {
   Grid<T> log_sum;
 };
 
-// The scores of row m, head h against rows first..m of its segment.
+// The first row of the segment that row m sees.
+inline int64_t first_seen(const Segment& segment, int64_t m, int64_t window) {
+  return window == 0 ? segment.first : std::max(segment.first, m - window + 1);
+}
+
+// The scores of row m, head h against rows first..m.
 template <typename T>
 std::vector<T> attention_scores(const Grid<T>& q, const Grid<T>& k, AttentionShape shape, int64_t first, int64_t m,
                                 int64_t h) {
@@ -55,11 +61,12 @@ Attention<T> attention(const Grid<T>& q, const Grid<T>& k, const Grid<T>& v, Att
     for (int64_t m = segment.first; m < segment.first + segment.count; m++) {
       for (int64_t h = 0; h < shape.heads; h++) {
         const int64_t kv = h / (shape.heads / shape.kv_heads);
-        std::vector<T> p = attention_scores(q, k, shape, segment.first, m, h);
+        const int64_t seen = first_seen(segment, m, shape.window);
+        std::vector<T> p = attention_scores(q, k, shape, seen, m, h);
         out.log_sum(m, h) = softmax_in_place(p);
-        for (int64_t t = segment.first; t <= m; t++) {
+        for (int64_t t = seen; t <= m; t++) {
           for (int64_t i = 0; i < d; i++) {
-            out.y(m, h * d + i) += p[static_cast<size_t>(t - segment.first)] * v(t, kv * d + i);
+            out.y(m, h * d + i) += p[static_cast<size_t>(t - seen)] * v(t, kv * d + i);
           }
         }
       }
@@ -85,17 +92,18 @@ inline AttentionGradients attention_backward(const Grid<double>& q, const Grid<d
     for (int64_t m = segment.first; m < segment.first + segment.count; m++) {
       for (int64_t h = 0; h < shape.heads; h++) {
         const int64_t kv = h / (shape.heads / shape.kv_heads);
-        std::vector<double> p = attention_scores(q, k, shape, segment.first, m, h);
+        const int64_t seen = first_seen(segment, m, shape.window);
+        std::vector<double> p = attention_scores(q, k, shape, seen, m, h);
         softmax_in_place(p);
         std::vector<double> d_p(p.size());
         double mean = 0;
         for (size_t j = 0; j < p.size(); j++) {
-          const int64_t t = segment.first + static_cast<int64_t>(j);
+          const int64_t t = seen + static_cast<int64_t>(j);
           for (int64_t i = 0; i < d; i++) d_p[j] += d_y(m, h * d + i) * v(t, kv * d + i);
           mean += p[j] * d_p[j];
         }
         for (size_t j = 0; j < p.size(); j++) {
-          const int64_t t = segment.first + static_cast<int64_t>(j);
+          const int64_t t = seen + static_cast<int64_t>(j);
           const double d_score = p[j] * (d_p[j] - mean) / root;
           for (int64_t i = 0; i < d; i++) {
             out.d_q(m, h * d + i) += d_score * k(t, kv * d + i);

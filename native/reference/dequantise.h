@@ -1,39 +1,27 @@
 // Storage types to double, element by element from the raw bytes of a file (little-endian).
-// f16: IEEE 754 binary16. bf16: the upper half of a binary32. Blocks as GGUF defines them
-// (ggml-org/ggml, docs/gguf.md and block_q4_1, block_q8_0 in ggml-common.h):
+// Blocks of 32 as GGUF defines them (ggml-org/ggml, docs/gguf.md and block_q4_0 .. block_q8_0 in ggml-common.h); those
+// of 256 are in k_blocks.h.
+//   q4_0, q5_0: f16 scale, (q5: 32 fifth bits,) 16 bytes of nibbles; scale * (q - 8), scale * (q - 16)
+//   q5_1: f16 scale, f16 minimum, 32 fifth bits, 16 bytes of nibbles; scale * q + minimum
 //   q4_1: f16 scale, f16 minimum, 16 bytes; low nibbles are elements 0..15, high nibbles 16..31; scale * q + minimum
 //   q8_0: f16 scale, 32 int8; scale * q
 #pragma once
 
-#include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 
 #include "engine/tensor_view.h"
 #include "reference/grid.h"
+#include "reference/half.h"
+#include "reference/k_blocks.h"
 
 namespace oneround::reference {
 
-inline uint16_t read_u16(const uint8_t* bytes) { return static_cast<uint16_t>(bytes[0] | bytes[1] << 8); }
-
-inline double f16_to_double(uint16_t bits) {
-  const double sign = bits & 0x8000 ? -1.0 : 1.0;
-  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
-  if (exponent == 0) return sign * std::ldexp(fraction, -24);
-  if (exponent == 31) {
-    return fraction ? std::numeric_limits<double>::quiet_NaN() : sign * std::numeric_limits<double>::infinity();
-  }
-  return sign * std::ldexp(1024 + fraction, exponent - 25);
+// Five bits (or four, without `high`) of element c of 32: nibbles as in q4_1, fifth bits one a bit of a little-endian word.
+inline int nibble_and_bit(const uint8_t* nibbles, const uint8_t* high, int64_t c) {
+  const int low = nibbles[c % 16] >> (c / 16 * 4) & 15;
+  return high == nullptr ? low : low + 16 * (high[c / 8] >> (c % 8) & 1);
 }
-
-inline double f32_to_double(uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
-inline double bf16_to_double(uint16_t bits) { return f32_to_double(static_cast<uint32_t>(bits) << 16); }
 
 // Element c of a stored row.
 inline double stored_element(Type type, const uint8_t* row, int64_t c) {
@@ -56,6 +44,29 @@ inline double stored_element(Type type, const uint8_t* row, int64_t c) {
       const uint8_t* block = row + c / 32 * 34;
       return f16_to_double(read_u16(block)) * static_cast<int8_t>(block[2 + c % 32]);
     }
+    case Type::q4_0: {
+      const uint8_t* block = row + c / 32 * 18;
+      return f16_to_double(read_u16(block)) * (nibble_and_bit(block + 2, nullptr, c % 32) - 8);
+    }
+    case Type::q5_0: {
+      const uint8_t* block = row + c / 32 * 22;
+      return f16_to_double(read_u16(block)) * (nibble_and_bit(block + 6, block + 2, c % 32) - 16);
+    }
+    case Type::q5_1: {
+      const uint8_t* block = row + c / 32 * 24;
+      return f16_to_double(read_u16(block)) * nibble_and_bit(block + 8, block + 4, c % 32) +
+             f16_to_double(read_u16(block + 2));
+    }
+    case Type::q2_k:
+      return q2_k_element(row + c / 256 * 84, c % 256);
+    case Type::q3_k:
+      return q3_k_element(row + c / 256 * 110, c % 256);
+    case Type::q4_k:
+      return q4_or_q5_k_element(false, row + c / 256 * 144, c % 256);
+    case Type::q5_k:
+      return q4_or_q5_k_element(true, row + c / 256 * 176, c % 256);
+    case Type::q6_k:
+      return q6_k_element(row + c / 256 * 210, c % 256);
     case Type::i32:
       break;
   }

@@ -65,6 +65,43 @@ inline void quantise_q8_0(const double* x, uint8_t* block) {
   }
 }
 
+// Where a block's f16 scales lie, and a size for each with which random bits in the rest mean numbers around one.
+struct BlockScales {
+  int at, second_at;  // -1: none
+  double size, second_size;
+};
+
+inline BlockScales block_scales(Type type) {
+  switch (type) {
+    case Type::q4_0: return {0, -1, 0.2, 0};
+    case Type::q5_0: return {0, -1, 0.1, 0};
+    case Type::q5_1: return {0, 2, 0.1, -1.5};
+    case Type::q2_k: return {80, 82, 0.09, 0.13};
+    case Type::q3_k: return {108, -1, 0.025, 0};
+    case Type::q4_k: return {0, 2, 0.004, 0.03};
+    case Type::q5_k: return {0, 2, 0.002, 0.03};
+    case Type::q6_k: return {208, -1, 0.0008, 0};
+    default: return {-1, -1, 0, 0};
+  }
+}
+
+// Bytes of a matrix of blocks whose bits are random, all but the scales; `next` gives 64 random bits. Any bits are a
+// valid block, and a quantiser would reach fewer of them.
+template <typename Next>
+std::vector<uint8_t> random_blocks(Type type, int64_t rows, int64_t cols, Next next) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(rows * row_bytes(type, cols)));
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(next() >> 56);
+  const BlockScales scales = block_scales(type);
+  const auto size = [&](double of) { return of * (0.5 + static_cast<double>(next() >> 40) * 0x1p-24); };
+  for (size_t i = 0; i < bytes.size(); i += static_cast<size_t>(block_bytes(type))) {
+    write_u16(&bytes[i + static_cast<size_t>(scales.at)], double_to_f16(size(scales.size)));
+    if (scales.second_at >= 0) {
+      write_u16(&bytes[i + static_cast<size_t>(scales.second_at)], double_to_f16(size(scales.second_size)));
+    }
+  }
+  return bytes;
+}
+
 // The bytes of a matrix as a file of that type holds them; cols a multiple of the type's block.
 inline std::vector<uint8_t> quantise(Type type, const Grid<double>& x) {
   std::vector<uint8_t> bytes(static_cast<size_t>(x.rows * row_bytes(type, x.cols)));
@@ -85,8 +122,7 @@ inline std::vector<uint8_t> quantise(Type type, const Grid<double>& x) {
       case Type::q8_0:
         quantise_q8_0(from, out);
         break;
-      case Type::f32:
-      case Type::i32: {
+      default: {  // f32; the other blocks come from random_blocks
         const float narrow = static_cast<float>(*from);
         std::memcpy(out, &narrow, 4);
         break;

@@ -61,7 +61,7 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   session->options_ = std::move(options);
   const SessionOptions& o = session->options_;
   if (Status s = Decoder::create(session->base_, *session->parameters_, o.overlays,
-                                 {o.rows_per_pass, o.longest_example, o.training}, &session->decoder_);
+                                 {o.rows_per_pass, o.longest_example, o.training, o.recompute}, &session->decoder_);
       !s.is_ok())
     return s;
   const DecoderShape& shape = session->base_->shape();
@@ -96,7 +96,7 @@ Status Session::create(std::shared_ptr<const BaseWeights> base, SessionOptions o
   if (Status s = session->parameters_->allocate(o.training); !s.is_ok()) return s;
   // Bound again, now that the buffers have addresses.
   if (Status s = Decoder::create(session->base_, *session->parameters_, o.overlays,
-                                 {o.rows_per_pass, o.longest_example, o.training}, &session->decoder_);
+                                 {o.rows_per_pass, o.longest_example, o.training, o.recompute}, &session->decoder_);
       !s.is_ok())
     return s;
   if (!session->backend_->reserve(o.rows_per_pass, session->decoder_->widest(), o.longest_example,

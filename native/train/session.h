@@ -18,6 +18,7 @@ struct SessionOptions {
   int64_t rows_per_pass = 0;
   int64_t longest_example = 0;
   bool training = true;
+  bool recompute = false;  // keep only each block's input and compute the block again in the backward pass
   int64_t cache = 0;  // tokens of the generation cache; 0: none
 };
 
@@ -34,7 +35,12 @@ struct Batch {
   std::vector<uint32_t> dropout_counters;  // one an example
 };
 
+enum class Optimizer { adamw, sgd };
+
 struct StepOptions {
+  Optimizer optimizer = Optimizer::adamw;
+  double momentum = 0;
+  bool nesterov = false;
   double learning_rate = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0, clip_norm = 0;
   uint32_t seed = 0;
 };

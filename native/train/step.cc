@@ -60,6 +60,11 @@ void Session::optimize(const StepOptions& o, double gradient_norm) {
   const int64_t step = ++parameters_->steps;
   for (const Slot& slot : parameters_->slots()) {
     const double decay = slot.kind == Slot::Kind::dense && slot.rows == 1 ? 0.0 : o.weight_decay;
+    if (o.optimizer == Optimizer::sgd) {
+      backend.sgd(backend.self, parameters_->values() + slot.first, parameters_->gradient() + slot.first,
+                  parameters_->first_moment() + slot.first, slot.count, {o.learning_rate, o.momentum, decay, o.nesterov, clip});
+      continue;
+    }
     backend.adamw(backend.self, parameters_->values() + slot.first, parameters_->gradient() + slot.first,
                   parameters_->first_moment() + slot.first, parameters_->second_moment() + slot.first, slot.count,
                   {o.learning_rate, o.beta1, o.beta2, o.epsilon, decay, step, clip});

@@ -68,7 +68,7 @@ function config(layers: readonly AdapterLayer[], origin: AdapterOrigin): Record<
     lora_alpha: alpha,
     lora_dropout: 0,
     bias: 'none',
-    fan_in_fan_out: false,
+    fan_in_fan_out: layers.every((layer) => isConv1d(layer.name)),
     use_rslora: rsLora,
     use_dora: false,
     rank_pattern: rankPattern,
@@ -78,6 +78,14 @@ function config(layers: readonly AdapterLayer[], origin: AdapterOrigin): Record<
     init_lora_weights: true,
     peft_version: PEFT_VERSION,
   }
+}
+
+/**
+ * GPT-2's layers, whose weights Hugging Face stores [in, out]: PEFT must be told so before it merges. A and B have the
+ * same shapes as for any layer.
+ */
+function isConv1d(name: string): boolean {
+  return /^transformer\.h\.\d+\.(attn\.c_(attn|proj)|mlp\.c_(fc|proj))$/.test(name)
 }
 
 /** An adapter is published: it names the base, not the place on somebody's disk. */

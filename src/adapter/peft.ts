@@ -17,17 +17,6 @@ const CONFIG_LIMIT = 16 * 2 ** 20
 export async function loadPeft(folder: string): Promise<Adapter> {
   const configFile = join(folder, 'adapter_config.json')
   const config = parsePeftConfig(await readConfig(configFile), configFile)
-  if (config.fan_in_fan_out) {
-    throw new OneroundError(
-      'UNSUPPORTED',
-      `${configFile}: adapters of transposed layers (fan_in_fan_out) are not built.`,
-      {
-        found: 'fan_in_fan_out: true',
-        expected: 'fan_in_fan_out: false',
-        fix: 'Use an adapter of a Llama-architecture base.',
-      },
-    )
-  }
   const settings = layerSettings(config, configFile)
   const tensorFile = join(folder, 'adapter_model.safetensors')
   const { tensors, metadata } = await readSafetensors(tensorFile)

@@ -46,9 +46,21 @@ const fields = [
 
 export function withDataFlags(command: Command): Command {
   return command
-    .option('--template <name>', 'how a row becomes text: text, prompt-completion')
+    .option(
+      '--template <name>',
+      'how a row becomes text: text, prompt-completion, alpaca, chat, or a pattern such as "Q: {question} A: {answer}"',
+    )
     .option('--cutoff <n>', 'tokens of an example before it is cut', count)
     .option('--loss-on <part>', 'where a loss is taken: all, completion', choice('all', 'completion'))
+}
+
+/** How a client's files are to be read, which is nobody's agreement. */
+export function withFileFlags(command: Command): Command {
+  return command.option(
+    '--columns <list>',
+    'names of the columns of CSV or TSV files without a first line of names',
+    list,
+  )
 }
 
 /**

@@ -5,6 +5,7 @@ import { addDemo } from './demo.js'
 import { addDevices } from './devices.js'
 import { addEvaluate } from './evaluate.js'
 import { report as tell } from './failure.js'
+import { addGenerate } from './generate.js'
 import { addInspect } from './inspect.js'
 import { addPlan } from './plan.js'
 import { addReport } from './report.js'
@@ -31,6 +32,7 @@ export function makeProgram(terminal: Terminal): Command {
     addTrain,
     addAggregate,
     addEvaluate,
+    addGenerate,
     addSimulate,
     addReport,
   ]) {

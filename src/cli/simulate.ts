@@ -2,6 +2,9 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { Dataset } from '../data/dataset.js'
 import { loadExamples } from '../data/load.js'
+import { isDealt, parseSplit } from '../data/partition.js'
+import { countRepeats, dropRepeats, type Repeats } from '../data/repeats.js'
+import { bar, labelShares, lengthHistogram } from '../data/shares.js'
 import { sizes } from '../data/sizes.js'
 import { OneroundError } from '../errors.js'
 import type { ArmName } from '../federation/arms.js'
@@ -19,13 +22,16 @@ import { readPlan } from '../update/plan.js'
 import { baseOf } from './base.js'
 import { type Result, runJob } from './job.js'
 import { type CommonFlags, list, withCommon } from './options.js'
-import { type PlanFlags, planOptions, refuseBesidePlan, withPlanFlags } from './planFlags.js'
+import { type PlanFlags, planOptions, refuseBesidePlan, withFileFlags, withPlanFlags } from './planFlags.js'
 import type { Terminal } from './terminal.js'
 
 interface Flags extends CommonFlags, PlanFlags {
   base?: string
   data: string[]
   split?: string
+  label?: string
+  columns?: string[]
+  deduplicate?: true
   compare?: ArmName[]
   resume?: true
   out: string
@@ -37,9 +43,17 @@ export function addSimulate(program: Command, terminal: Terminal): void {
     .description('a whole federation on this machine, beside the arms it is compared with')
     .argument('[plan]', "a plan; without one, --base and the plan's flags")
     .option('--base <path>', 'the base model; its digest is checked against the plan')
-    .requiredOption('--data <paths...>', 'files, or folders of files: JSON Lines or text')
-    .option('--split <rule>', 'clients: file (default for several files), iid, or field:NAME')
-    .option('--clients <list>', 'names of the clients; for iid also a number', list)
+    .requiredOption('--data <paths...>', 'files, or folders of files: JSON Lines, JSON, CSV, TSV or text')
+    .option(
+      '--split <rule>',
+      'clients: file (default for several files), field:NAME, iid, dirichlet:ALPHA (label skew), quantity:S (size skew)',
+    )
+    .option(
+      '--label <field>',
+      'the field of the label: dirichlet splits by it, and the shares of each client are shown',
+    )
+    .option('--clients <list>', 'names of the clients; for iid, dirichlet and quantity also a number', list)
+    .option('--deduplicate', 'drop held-out rows that some client trains on; without it they are counted')
     .option(
       '--compare <list>',
       "arms: base, client, RxE (rounds x local epochs), pooled (default: these at the plan's horizon)",
@@ -47,9 +61,10 @@ export function addSimulate(program: Command, terminal: Terminal): void {
     )
     .option('--resume', 'go on in a run folder; nothing finished is redone')
     .requiredOption('--out <run>', 'the run folder')
-  withCommon(withPlanFlags(command), [
+  withCommon(withPlanFlags(withFileFlags(command)), [
     'oneround simulate --base models/base --data clients/ --out run/first',
     'oneround simulate --base models/base --data all.jsonl --split iid --clients 10 --compare base,1x3,3x1,pooled --out run/iid',
+    'oneround simulate --base models/base --data all.csv --split dirichlet:0.5 --label topic --clients 10 --out run/skewed',
     'oneround simulate --base model.gguf --data all.jsonl --split field:speaker --rank 8 --learning-rate 1e-3 --out run/speakers',
     'oneround simulate plan.json --base models/base --data north.jsonl south.jsonl --out run/first --resume',
   ]).action(async (file: string | undefined, flags: Flags) =>
@@ -61,16 +76,25 @@ export function addSimulate(program: Command, terminal: Terminal): void {
       const names = agreed === undefined ? options?.clients : agreed.clients.map((client) => client.name)
       const rules = agreed ?? (await createPlan(base, { ...options, clients: [] }))
       const { template, cutoff, lossOn } = rules.data
+      const by = splitOf(flags)
       const all = await loadExamples(flags.data, {
         template,
         cutoff,
         lossOn,
+        columns: flags.columns,
+        keep: fieldsOf(by, flags.label),
         tokenizer: base.tokenizer,
         signal: terminal.signal,
       })
-      const clients = divide(all, flags.split, names, rules.train.seed)
+      const divided = divide(all, by, names, rules.train.seed)
+      const { heldOut } = rules.data
+      const repeats = countRepeats(divided, heldOut)
+      const clients = flags.deduplicate === true ? dropRepeats(divided, heldOut) : divided
       const plan = agreed ?? (await createPlan(base, { ...options, clients: Object.keys(clients) }))
-      job.note(sizesTable(clients))
+      job.note(sizesTable(clients, repeats))
+      job.note(spread(clients, flags.label))
+      const told = repeatsSentence(repeats, flags.deduplicate === true)
+      if (told !== '') job.note(told)
       const folder = flags.out
       await simulate(base, clients, plan, {
         ...job.options,
@@ -78,13 +102,16 @@ export function addSimulate(program: Command, terminal: Terminal): void {
         folder,
         resume: flags.resume === true,
       })
-      return comparison(folder)
+      const { json, text } = await comparison(folder)
+      const labels = flags.label === undefined ? {} : { labels: labelShares(clients, flags.label) }
+      const data = { sizes: sizes(clients), lengths: lengthHistogram(clients), ...labels, repeats }
+      return { json: { ...json, data: { ...data, deduplicated: flags.deduplicate === true } }, text }
     }),
   )
 }
 
 /** What simulate and demo end with, read back from the run folder: what is shown is what is kept. */
-export async function comparison(folder: string): Promise<Result> {
+export async function comparison(folder: string): Promise<Result & { json: object }> {
   const report = await writeReport(folder)
   const { arms, closings, plan } = await readReport(folder)
   const sentence = reading(arms)
@@ -95,18 +122,65 @@ export async function comparison(folder: string): Promise<Result> {
 }
 
 /** Who holds how much, before anything trains. */
-export function sizesTable(clients: Record<string, Dataset>): string {
-  const rows = sizes(clients).map((size) => [
-    shorten(size.client, 40),
-    formatCount(size.examples),
-    formatCount(size.tokens),
-    formatCount(size.cut),
-    `${(size.share * 100).toFixed(1)} %`,
-  ])
-  return textTable(['client', 'examples', 'trained tokens', 'cut', 'share'], rows)
+export function sizesTable(clients: Record<string, Dataset>, repeats: readonly Repeats[] = []): string {
+  const rows = sizes(clients)
+  const largest = Math.max(...rows.map(({ tokens }) => tokens))
+  const repeated = repeats.some((row) => row.repeated > 0) ? ['held out, repeated'] : []
+  return textTable(
+    ['client', 'examples', 'trained tokens', 'cut', 'share', ...repeated, ''],
+    rows.map((size, i) => [
+      shorten(size.client, 40),
+      formatCount(size.examples),
+      formatCount(size.tokens),
+      formatCount(size.cut),
+      `${(size.share * 100).toFixed(1)} %`,
+      ...repeated.map(() => formatCount(repeats[i]?.repeated ?? 0)),
+      bar(size.tokens, largest, 16),
+    ]),
+  )
 }
 
-/** The clients' parts. With iid, given names are dealt out in their order; otherwise the data names the clients. */
+/** How long the examples are, and with a label what each client holds of it. */
+function spread(clients: Record<string, Dataset>, label: string | undefined): string {
+  const bins = lengthHistogram(clients)
+  const most = Math.max(...bins.map(({ examples }) => examples))
+  const lengths = textTable(
+    ['tokens', 'examples', ''],
+    bins.map(({ from, to, examples }) => [`${from}-${to}`, formatCount(examples), bar(examples, most)]),
+  )
+  if (label === undefined) return lengths
+  const shares = labelShares(clients, label)
+  const table = textTable(
+    [shorten(label, 40), ...shares.labels.map((name) => shorten(name, 16)), 'distance'],
+    shares.clients.map(({ client, examples, counts, distance }) => [
+      shorten(client, 40),
+      ...counts.map((count) => `${((count / examples) * 100).toFixed(0)} %`),
+      distance.toFixed(2),
+    ]),
+  )
+  return `${lengths}\n\n${table}`
+}
+
+function repeatsSentence(repeats: readonly Repeats[], dropped: boolean): string {
+  const count = repeats.reduce((sum, { repeated }) => sum + repeated, 0)
+  if (count === 0) return ''
+  const all = repeats.reduce((sum, { heldOut }) => sum + heldOut, 0)
+  const what = `${formatCount(count)} of ${formatCount(all)} held-out examples are also trained on`
+  return dropped ? `${what}; they were dropped.` : `${what}, which flatters every arm; --deduplicate drops them.`
+}
+
+/** The fields that clients or the shown shares are made of: kept even where the template uses them. */
+function fieldsOf(by: string | undefined, label: string | undefined): string[] {
+  const rule = by === undefined ? undefined : parseSplit(by)
+  return [rule !== undefined && 'field' in rule ? rule.field : undefined, label].filter((field) => field !== undefined)
+}
+
+/** `dirichlet:0.5` takes its field from --label. */
+function splitOf({ split, label }: Flags): string | undefined {
+  return split !== undefined && /^dirichlet:[^:]*$/.test(split) && label !== undefined ? `${split}:${label}` : split
+}
+
+/** The clients' parts. Where examples are dealt, so are given names, in their order; otherwise the data names the clients. */
 function divide(
   all: Dataset,
   split: string | undefined,
@@ -117,12 +191,12 @@ function divide(
   if (by === undefined) {
     throw new OneroundError('ARGUMENT', 'One file of data, and no rule that makes clients of it', {
       found: 'no --split',
-      expected: 'iid, file or field:NAME, or a file for each client',
+      expected: 'iid, dirichlet:ALPHA, quantity:S, file or field:NAME, or a file for each client',
       fix: 'Add, for example, --split iid --clients 10.',
     })
   }
   const given = names?.length === 0 ? undefined : names
-  if (by !== 'iid') {
+  if (!isDealt(parseSplit(by))) {
     const parts = all.split(by, { seed })
     if (given !== undefined) checkNames(given, Object.keys(parts))
     return parts

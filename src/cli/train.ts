@@ -14,11 +14,13 @@ import { tellFields } from './inspect.js'
 import { runJob } from './job.js'
 import { type CommonFlags, count, withCommon } from './options.js'
 import { checkClient } from './plan.js'
+import { withFileFlags } from './planFlags.js'
 import type { Terminal } from './terminal.js'
 
 interface Flags extends CommonFlags {
   client: string
   data: string[]
+  columns?: string[]
   base?: string
   round: number
   start?: string
@@ -33,14 +35,14 @@ export function addTrain(program: Command, terminal: Terminal): void {
     .description("one client's part: its data to one update file, the only thing that leaves it")
     .argument('<plan>', 'the plan')
     .requiredOption('--client <name>', "this client's name in the plan")
-    .requiredOption('--data <files...>', "this client's data: JSON Lines or text")
+    .requiredOption('--data <files...>', "this client's data: JSON Lines, JSON, CSV, TSV or text")
     .option('--base <path>', 'the base model; its digest is checked against the plan')
     .option('--round <n>', 'the round', count, 1)
     .option('--start <adapter>', 'from round 2: the folder that the server made of the round before')
     .option('--resume', 'go on from the checkpoint that an earlier call left beside --out')
     .option('--dry-run', 'train nothing; list every field that would leave, with its meaning')
     .requiredOption('--out <file>', 'the update; receipt and checkpoint are written beside it')
-  withCommon(command, [
+  withCommon(withFileFlags(command), [
     'oneround train plan.json --client north --data north.jsonl --base models/base --out north.update.safetensors',
     'oneround train plan.json --client north --data north.jsonl --out north.update.safetensors --dry-run',
     'oneround train plan.json --client north --data north.jsonl --base models/base --out north.update.safetensors --resume',
@@ -67,6 +69,7 @@ export function addTrain(program: Command, terminal: Terminal): void {
         template,
         cutoff,
         lossOn,
+        columns: flags.columns,
         tokenizer: base.tokenizer,
         signal: terminal.signal,
       })

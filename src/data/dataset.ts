@@ -7,7 +7,7 @@ export const UNTRAINED = -100
 
 /** How rows become examples; part of the plan, so that all clients agree. */
 export interface DataOptions {
-  /** `text`, `prompt-completion`, or a pattern with fields in braces */
+  /** `text`, `prompt-completion`, `alpaca`, `chat`, or a pattern with fields in braces */
   template: string
   /** most tokens in an example; a longer row is cut and counted, a plain-text file is cut into several examples */
   cutoff: number
@@ -51,7 +51,8 @@ export interface Dataset {
   /** rows of the load that hold nothing to train on; 0 in a part of a dataset */
   readonly leftOut: number
   /**
-   * Parts by client name, in the order of the names: `iid` (needs `clients`), `file`, or `field:NAME`.
+   * Parts by client name, in the order of the names: `file`, `field:NAME`, or, with a number of `clients`, `iid`,
+   * `dirichlet:ALPHA:FIELD` (label skew) and `quantity:S` (size skew); see skew.ts.
    * The same seed gives the same parts; each part keeps the order of its examples.
    */
   split(by: string, o: { clients?: number | undefined; seed: number }): Record<string, Dataset>
@@ -62,7 +63,19 @@ export interface Dataset {
   heldOut(fraction: number): { train: Dataset; heldOut: Dataset }
 }
 
-export function makeDataset(examples: readonly Example[], files: readonly DataFile[] = [], leftOut = 0): Dataset {
+/** A boundary that was settled before examples were dropped: a later fraction of the rest would move it. */
+export interface Boundary {
+  fraction: number
+  /** examples before the held-out part */
+  train: number
+}
+
+export function makeDataset(
+  examples: readonly Example[],
+  files: readonly DataFile[] = [],
+  leftOut = 0,
+  boundary?: Boundary,
+): Dataset {
   const part = (some: readonly Example[]): Dataset => {
     const used = new Set(some.map((example) => example.source))
     return makeDataset(
@@ -84,8 +97,8 @@ export function makeDataset(examples: readonly Example[], files: readonly DataFi
       )
     },
     heldOut(fraction) {
-      const held = heldOutCount(examples.length, fraction)
-      const edge = examples.length - held
+      const edge =
+        boundary?.fraction === fraction ? boundary.train : examples.length - heldOutCount(examples.length, fraction)
       return { train: part(examples.slice(0, edge)), heldOut: part(examples.slice(edge)) }
     },
   }

@@ -49,7 +49,7 @@ export async function readLines(
         throw malformed(path, number + 1, 'the line is too long', {
           found: `more than ${MAX_LINE_BYTES} bytes`,
           expected: `lines of at most ${MAX_LINE_BYTES} bytes`,
-          fix: 'Write one JSON object a line, and cut longer documents.',
+          fix: 'Write one row a line, and cut longer documents.',
         })
       }
       // the piece's memory is used again for the next one
@@ -118,7 +118,11 @@ export async function readText(path: string, slices: Slices): Promise<{ text: st
   return { text: pieces.join(''), sha256 }
 }
 
-async function readPieces(path: string, most: number, take: (piece: Buffer) => Promise<void>): Promise<string> {
+/**
+ * A file's bytes in pieces; a piece's memory is used again for the next one.
+ * @returns the file's SHA-256
+ */
+export async function readPieces(path: string, most: number, take: (piece: Buffer) => Promise<void>): Promise<string> {
   const hash = createHash('sha256')
   const buffer = Buffer.allocUnsafe(PIECE_BYTES)
   let total = 0

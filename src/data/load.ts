@@ -1,15 +1,23 @@
 /** Files or objects to a dataset. */
 import { OneroundError } from '../errors.js'
 import type { Tokenizer } from '../text/tokenizer.js'
+import { noChatTemplate } from './chat.js'
 import { type DataFile, type DataOptions, type Dataset, type Example, makeDataset } from './dataset.js'
+import { readJson } from './json.js'
 import { malformed, readLines, readText } from './lines.js'
+import { Row } from './row.js'
 import { Slices } from './slices.js'
-import { listFiles } from './sources.js'
+import { type FileKind, listFiles } from './sources.js'
+import { readTable } from './table.js'
 import { parseTemplate, type Template } from './templates.js'
 import { tokenizeDocument, tokenizeRow } from './tokenize.js'
 
 export type LoadOptions = Pick<DataOptions, 'template' | 'cutoff' | 'lossOn'> & {
   tokenizer: Tokenizer
+  /** names of the columns of a .csv or .tsv file whose first line is data already */
+  columns?: readonly string[] | undefined
+  /** fields to split by although the template uses them */
+  keep?: readonly string[] | undefined
   signal?: AbortSignal | undefined
 }
 
@@ -28,6 +36,8 @@ interface Loading {
  * Reads and tokenises data; the event loop is never blocked for more than about 10 ms.
  *
  * - A file ending in .jsonl or .ndjson holds one JSON object a line; blank lines are passed over.
+ * - A file ending in .json holds a list of such objects, or the objects one after another.
+ * - A file ending in .csv (RFC 4180) or .tsv (no quoting) has a line for its columns' names, unless `columns` names them.
  * - A file ending in .txt is one document, cut into consecutive examples of `cutoff` tokens; it needs the template `text`.
  * - A folder stands for such files in it. Objects in memory are rows; their number takes the place of the line.
  *
@@ -46,7 +56,7 @@ export async function loadExamples(
   const rows = typeof source === 'string' ? [source] : Array.isArray(source) ? source : checkIterable(source)
   if (Array.isArray(rows) && rows.length > 0 && rows.every((row) => typeof row === 'string')) {
     for (const { path, kind } of await listFiles(rows)) {
-      const sha256 = kind === 'jsonl' ? await loadRows(path, loading) : await loadDocument(path, loading)
+      const sha256 = kind === 'text' ? await loadDocument(path, loading) : await loadRows(path, kind, loading)
       files.push({ path, sha256 })
     }
   } else {
@@ -86,6 +96,7 @@ function checkOptions(o: LoadOptions): Template {
       fix: 'Set lossOn to all, or use the template prompt-completion or a pattern with fields.',
     })
   }
+  if (template.needsChat && o.tokenizer.chat === undefined) throw noChatTemplate()
   return template
 }
 
@@ -98,23 +109,29 @@ function checkIterable(source: unknown): Iterable<unknown> {
   })
 }
 
-async function loadRows(path: string, loading: Loading): Promise<string> {
+/** The rows of a file, by its kind. @returns the file's SHA-256 */
+async function loadRows(path: string, kind: Exclude<FileKind, 'text'>, loading: Loading): Promise<string> {
   let id = 0
-  return readLines(path, loading.slices, async (line, number) => {
-    if (line.trim() === '') return
-    let row: unknown
-    try {
-      row = JSON.parse(line)
-    } catch {
-      // JSON.parse quotes the row in its message, and a row may be private: its error is not passed on
-      throw malformed(path, number, 'the line is not JSON', {
-        found: `${line.length} characters that do not parse`,
-        expected: 'one whole JSON object',
-        fix: 'Correct or remove the line; a truncated download ends like this.',
-      })
-    }
-    await addRow(row, id++, path, number, loading)
+  const add = (row: unknown, line: number): Promise<void> => addRow(row, id++, path, line, loading)
+  const { slices, options } = loading
+  if (kind === 'csv' || kind === 'tsv') return readTable(path, kind, options.columns, slices, add)
+  if (kind === 'json') return readJson(path, slices, (text, line) => add(parseRow(text, path, line), line))
+  return readLines(path, slices, async (text, line) => {
+    if (text.trim() !== '') await add(parseRow(text, path, line), line)
   })
+}
+
+function parseRow(text: string, path: string, line: number): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // JSON.parse quotes the row in its message, and a row may be private: its error is not passed on
+    throw malformed(path, line, 'the line is not JSON', {
+      found: `${text.length} characters that do not parse`,
+      expected: 'one whole JSON object',
+      fix: 'Correct or remove the line; a truncated download ends like this.',
+    })
+  }
 }
 
 async function loadDocument(path: string, loading: Loading): Promise<string> {
@@ -123,7 +140,7 @@ async function loadDocument(path: string, loading: Loading): Promise<string> {
     throw new OneroundError('ARGUMENT', `${path} is plain text and has no fields for the template.`, {
       found: `template ${JSON.stringify(options.template)}`,
       expected: 'template text',
-      fix: 'Use the template text, or write the data as JSON Lines.',
+      fix: 'Use the template text, or write the data as JSON Lines or CSV.',
     })
   }
   const { text, sha256 } = await readText(path, slices)
@@ -136,63 +153,31 @@ async function loadDocument(path: string, loading: Loading): Promise<string> {
   return sha256
 }
 
-async function addRow(row: unknown, id: number, path: string, line: number, loading: Loading): Promise<void> {
+/** @param id place of the row in its source */
+async function addRow(value: unknown, id: number, path: string, line: number, loading: Loading): Promise<void> {
   const { options, template, slices } = loading
-  if (typeof row !== 'object' || row === null || Array.isArray(row)) {
-    throw malformed(path, line, 'the row is not an object', {
-      found: row === null ? 'null' : Array.isArray(row) ? 'a list' : `a ${typeof row}`,
-      expected: `an object with ${fieldList(template.fields)}`,
-      fix: 'Write each row as one JSON object.',
-    })
-  }
-  const record = row as Record<string, unknown>
-  const values = template.fields.map((field) => fieldText(record, field, path, line, template))
-  const example = await tokenizeRow(template.render(values), id, options, options.tokenizer, slices)
+  const { tokenizer, cutoff, lossOn } = options
+  const row = new Row(value, path, line, template.wanted)
+  const segments = template.render(row, { chat: tokenizer.chat, lossOn })
+  const rules = { cutoff, lossOn, endOfText: template.endOfText }
+  const example = await tokenizeRow(segments, id, rules, tokenizer, slices)
   if (example === undefined) {
     loading.leftOut++
     return
   }
   if (path !== 'rows') example.source = path
-  const fields = shortFields(record, template)
+  const fields = shortFields(row, template, options.keep ?? [])
   if (fields) example.fields = fields
   loading.examples.push(example)
 }
 
-function fieldText(
-  row: Record<string, unknown>,
-  field: string,
-  path: string,
-  line: number,
-  template: Template,
-): string {
-  const value = Object.hasOwn(row, field) ? row[field] : undefined
-  if (typeof value === 'string') return value
-  if (typeof value === 'number' && Number.isFinite(value)) return String(value)
-  const missing = value === undefined
-  throw malformed(path, line, `the field ${JSON.stringify(field)} is ${missing ? 'missing' : 'not text'}`, {
-    found: missing
-      ? `the fields ${Object.keys(row).slice(0, 16).join(', ') || '(none)'}`
-      : value === null
-        ? 'null'
-        : Array.isArray(value)
-          ? 'a list'
-          : `${typeof value}`,
-    expected: `text in ${fieldList(template.fields)}`,
-    fix: 'Correct the row, or choose a template whose fields every row has.',
-  })
-}
-
-function shortFields(row: Record<string, unknown>, template: Template): Record<string, string> | undefined {
+function shortFields(row: Row, template: Template, keep: readonly string[]): Record<string, string> | undefined {
   const kept: [string, string][] = []
-  for (const [name, value] of Object.entries(row)) {
+  for (const [name, value] of row.entries()) {
     const scalar = typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
-    if (!scalar || template.fields.includes(name)) continue
+    if (!scalar || (template.fields.includes(name) && !keep.includes(name))) continue
     const text = String(value)
     if (text.length <= MAX_FIELD_LENGTH) kept.push([name, text])
   }
   return kept.length === 0 ? undefined : Object.fromEntries(kept)
-}
-
-function fieldList(fields: readonly string[]): string {
-  return fields.length === 1 ? `the field ${fields[0]}` : `the fields ${fields.join(', ')}`
 }

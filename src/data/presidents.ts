@@ -106,7 +106,7 @@ function takeExcerpt(sentences: Sentence[], start: number, tokenizer: Tokenizer,
     characters += text.length
     sentence.used = true
   }
-  const example = makeExample(Int32Array.from(ids), 0)
+  const example = makeExample(Int32Array.from(ids))
   if (example === undefined) return undefined
   example.characters = characters
   example.fields = { year: String(year) }

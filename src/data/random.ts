@@ -5,7 +5,15 @@
 import { OneroundError } from '../errors.js'
 
 /** Which question a stream answers; a number is never used twice, so two questions never share their randomness. */
-export const STREAM = { order: 1, iid: 2, sample: 3 } as const
+export const STREAM = {
+  order: 1,
+  iid: 2,
+  sample: 3,
+  dirichlet: 4,
+  dirichletOrder: 5,
+  quantity: 6,
+  generate: 7,
+} as const
 
 const WEYL = [0x9e3779b9, 0xbb67ae85] as const
 
@@ -41,6 +49,41 @@ export function philox(
   return [c0, c1, c2, c3]
 }
 
+/** The numbers of one (seed, stream, index), one after another. */
+export class Draws {
+  readonly #key: readonly [number, number]
+  readonly #stream: number
+  readonly #index: number
+  #block = 0
+  #words: number[] = []
+
+  /**
+   * @param seed 0 to 2^53 - 1; the key
+   * @param stream one of STREAM
+   * @param index e.g. the epoch; 0 to 2^32 - 1
+   */
+  constructor(seed: number, stream: number, index: number) {
+    checkInteger('seed', seed, Number.MAX_SAFE_INTEGER)
+    checkInteger('epoch', index, 2 ** 32 - 1)
+    this.#key = [seed >>> 0, Math.floor(seed / 2 ** 32)]
+    this.#stream = stream
+    this.#index = index
+  }
+
+  /** 0 to 2^32 - 1 */
+  word(): number {
+    if (this.#words.length === 0) this.#words = philox([this.#block++ >>> 0, this.#index, this.#stream, 0], this.#key)
+    return this.#words.pop() as number
+  }
+
+  /** between 0 and 1, never either: 52 bits and a half */
+  uniform(): number {
+    const high = this.word() >>> 6
+    const low = this.word() >>> 6
+    return (high * 2 ** 26 + low + 0.5) / 2 ** 52
+  }
+}
+
 /**
  * A permutation of 0..count-1 (Fisher-Yates from the end).
  * @param seed 0 to 2^53 - 1; the key
@@ -49,21 +92,13 @@ export function philox(
  */
 export function permutation(count: number, seed: number, stream: number, index = 0): Int32Array {
   checkInteger('count', count, 2 ** 31 - 1)
-  checkInteger('seed', seed, Number.MAX_SAFE_INTEGER)
-  checkInteger('epoch', index, 2 ** 32 - 1)
-  const key = [seed >>> 0, Math.floor(seed / 2 ** 32)] as const
-  let block = 0
-  let words: number[] = []
-  const next = (): number => {
-    if (words.length === 0) words = philox([block++ >>> 0, index, stream, 0], key)
-    return words.pop() as number
-  }
+  const draws = new Draws(seed, stream, index)
   const order = new Int32Array(count).map((_, i) => i)
   for (let i = count - 1; i > 0; i--) {
     // numbers past the last whole multiple of i + 1 would favour small results: drawn again
     const limit = 2 ** 32 - (2 ** 32 % (i + 1))
-    let draw = next()
-    while (draw >= limit) draw = next()
+    let draw = draws.word()
+    while (draw >= limit) draw = draws.word()
     const j = draw % (i + 1)
     const kept = order[i] as number
     order[i] = order[j] as number

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import { OneroundError } from '../errors.js'
 
-export type FileKind = 'jsonl' | 'text'
+export type FileKind = 'jsonl' | 'json' | 'csv' | 'tsv' | 'text'
 
 export interface SourceFile {
   path: string
@@ -11,7 +11,14 @@ export interface SourceFile {
   bytes: number
 }
 
-const KINDS: Readonly<Record<string, FileKind>> = { '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.txt': 'text' }
+const KINDS: Readonly<Record<string, FileKind>> = {
+  '.jsonl': 'jsonl',
+  '.ndjson': 'jsonl',
+  '.json': 'json',
+  '.csv': 'csv',
+  '.tsv': 'tsv',
+  '.txt': 'text',
+}
 const EXTENSIONS = Object.keys(KINDS).join(', ')
 
 /** A larger file is refused: its examples would not fit in memory anyway. */
@@ -88,6 +95,6 @@ function refuseKind(path: string): never {
   throw new OneroundError('UNSUPPORTED', `${path} is not a file of a known kind.`, {
     found: extname(path) === '' ? 'no extension' : extname(path),
     expected: `a regular file ending in ${EXTENSIONS}`,
-    fix: 'Write the data as JSON Lines (one object a line) or as plain text.',
+    fix: 'Write the data as JSON Lines (one object a line), CSV or plain text; Parquet can be exported as either.',
   })
 }

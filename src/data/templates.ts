@@ -1,43 +1,77 @@
 /**
- * How a row becomes text. Two names and one pattern:
+ * How a row becomes text. Names and one pattern:
  * - `text`: the field `text`; it has no prompt,
  * - `prompt-completion`: the fields `prompt` and `completion`, joined as they are,
+ * - `alpaca`: the fields `instruction`, `input` (optional) and `output` in Stanford Alpaca's words; see alpaca.ts,
+ * - `chat`: a conversation in the words of the model's own chat template; see chat.ts,
  * - a pattern such as `Question: {question}\nAnswer: {answer}`: braces name fields, `{{` and `}}` are braces. The completion
  *   is the last field and what follows it; blanks right before the last field belong to the completion, because byte-level
  *   tokenizers join a blank to the word after it, and prompt and completion are encoded apart.
  */
 import { OneroundError } from '../errors.js'
+import type { Tokenizer } from '../text/tokenizer.js'
+import { alpaca } from './alpaca.js'
+import { chat } from './chat.js'
+import type { Row } from './row.js'
 
-export interface RenderedRow {
-  prompt: string
-  completion: string
+/** A stretch of a row's text; the segments of a row are encoded apart and laid one after another. */
+export interface Segment {
+  text: string
+  /** is trained where only completions are */
+  completion: boolean
 }
 
 export interface Template {
-  /** in order of first use */
+  /** that it may read; a row's other short fields can be split by */
   readonly fields: readonly string[]
+  /** what a row must have, for refusals: `the fields prompt, completion` */
+  readonly wanted: string
   /** false: `lossOn: 'completion'` has no meaning */
   readonly hasPrompt: boolean
-  /** values come in the order of `fields` */
-  render(values: readonly string[]): RenderedRow
+  /** whether the tokenizer's end-of-text token follows a row; a chat template closes its turns itself */
+  readonly endOfText: boolean
+  /** only works with a tokenizer that has a chat template */
+  readonly needsChat: boolean
+  render(row: Row, o: { chat?: Tokenizer['chat']; lossOn: 'all' | 'completion' }): Segment[]
 }
 
-const NAMED = ['text', 'prompt-completion'] as const
+const NAMED = ['text', 'prompt-completion', 'alpaca', 'chat'] as const
 
-type Part = { literal: string } | { field: number }
+/** What most templates are: some fields, a prompt and a completion. */
+export function plainTemplate(
+  fields: readonly string[],
+  parts: (row: Row) => { prompt: string; completion: string },
+  hasPrompt = true,
+): Template {
+  return {
+    fields,
+    wanted: fields.length === 1 ? `the field ${fields[0]}` : `the fields ${fields.join(', ')}`,
+    hasPrompt,
+    endOfText: true,
+    needsChat: false,
+    render(row) {
+      const { prompt, completion } = parts(row)
+      return [
+        { text: prompt, completion: false },
+        { text: completion, completion: true },
+      ]
+    },
+  }
+}
 
 /** @throws OneroundError UNSUPPORTED for an unknown name, ARGUMENT for a pattern that cannot be read */
 export function parseTemplate(template: string): Template {
   if (template === 'text') {
-    return { fields: ['text'], hasPrompt: false, render: ([text = '']) => ({ prompt: '', completion: text }) }
+    return plainTemplate(['text'], (row) => ({ prompt: '', completion: row.text('text') }), false)
   }
   if (template === 'prompt-completion') {
-    return {
-      fields: ['prompt', 'completion'],
-      hasPrompt: true,
-      render: ([prompt = '', completion = '']) => ({ prompt, completion }),
-    }
+    return plainTemplate(['prompt', 'completion'], (row) => ({
+      prompt: row.text('prompt'),
+      completion: row.text('completion'),
+    }))
   }
+  if (template === 'alpaca') return alpaca
+  if (template === 'chat') return chat
   if (!/[{}]/.test(template)) {
     throw new OneroundError('UNSUPPORTED', `The template ${JSON.stringify(template)} is not known.`, {
       found: template,
@@ -48,6 +82,8 @@ export function parseTemplate(template: string): Template {
   return compilePattern(template)
 }
 
+type Part = { literal: string } | { field: number }
+
 function compilePattern(pattern: string): Template {
   const { parts, fields } = parsePattern(pattern)
   const last = parts.findLastIndex((part) => 'field' in part)
@@ -55,15 +91,12 @@ function compilePattern(pattern: string): Template {
   const blanks = before && 'literal' in before ? (/ *$/.exec(before.literal)?.[0].length ?? 0) : 0
   const join = (some: readonly Part[], values: readonly string[]): string =>
     some.map((part) => ('literal' in part ? part.literal : (values[part.field] ?? ''))).join('')
-  return {
-    fields,
-    hasPrompt: true,
-    render(values) {
-      const lead = join(parts.slice(0, last), values)
-      const cut = lead.length - blanks
-      return { prompt: lead.slice(0, cut), completion: lead.slice(cut) + join(parts.slice(last), values) }
-    },
-  }
+  return plainTemplate(fields, (row) => {
+    const values = fields.map((field) => row.text(field))
+    const lead = join(parts.slice(0, last), values)
+    const cut = lead.length - blanks
+    return { prompt: lead.slice(0, cut), completion: lead.slice(cut) + join(parts.slice(last), values) }
+  })
 }
 
 function parsePattern(pattern: string): { parts: Part[]; fields: string[] } {

@@ -2,7 +2,7 @@
 import type { Tokenizer } from '../text/tokenizer.js'
 import { type DataOptions, type Example, UNTRAINED } from './dataset.js'
 import type { Slices } from './slices.js'
-import type { RenderedRow } from './templates.js'
+import type { Segment } from './templates.js'
 
 /** About 3 ms of tokenising at 300,000 tokens/s. */
 const PORTION = 4096
@@ -42,26 +42,34 @@ function portionEnd(text: string, start: number): number {
 }
 
 /**
- * One row as one example: prompt, completion, end of text. Nothing is put before it.
+ * One row as one example: its segments, then end of text where the template wants it. Nothing is put before it.
  * @returns undefined where no label is left to train: an empty text, or a prompt that fills the cutoff
  */
 export async function tokenizeRow(
-  row: RenderedRow,
+  segments: readonly Segment[],
   id: number,
-  o: Pick<DataOptions, 'cutoff' | 'lossOn'>,
+  o: Pick<DataOptions, 'cutoff' | 'lossOn'> & { endOfText: boolean },
   tokenizer: Tokenizer,
   slices: Slices,
 ): Promise<Example | undefined> {
-  const prompt = await encode(row.prompt, o.cutoff + 1, tokenizer, slices)
-  const completion = await encode(row.completion, o.cutoff + 1, tokenizer, slices)
-  const all = prompt.concat(completion)
-  if (all.length > 0 && tokenizer.eosToken !== undefined) all.push(tokenizer.eosToken)
+  const all: number[] = []
+  const trained: boolean[] = []
+  const add = (ids: readonly number[], train: boolean): void => {
+    for (const token of ids) {
+      all.push(token)
+      trained.push(train)
+    }
+  }
+  for (const { text, completion } of segments) {
+    if (all.length > o.cutoff) break
+    add(await encode(text, o.cutoff + 1, tokenizer, slices), completion || o.lossOn === 'all')
+  }
+  if (o.endOfText && all.length > 0 && tokenizer.eosToken !== undefined) add([tokenizer.eosToken], true)
   const cut = all.length > o.cutoff
-  const ids = Int32Array.from(cut ? all.slice(0, o.cutoff) : all)
-  const example = makeExample(ids, o.lossOn === 'completion' ? prompt.length : 0)
+  const example = makeExample(Int32Array.from(cut ? all.slice(0, o.cutoff) : all), trained)
   if (example === undefined) return undefined
   example.id = id
-  example.characters = row.prompt.length + row.completion.length
+  example.characters = segments.reduce((sum, { text }) => sum + text.length, 0)
   if (cut) example.cut = true
   return example
 }
@@ -82,7 +90,7 @@ export async function tokenizeDocument(
   for (let at = 0; at < all.length; at += cutoff) {
     if (slices.due()) await slices.turn()
     const ids = all.slice(at, at + cutoff)
-    const example = makeExample(Int32Array.from(ids), 0)
+    const example = makeExample(Int32Array.from(ids))
     if (example === undefined) continue
     example.id = examples.length
     example.characters = tokenizer.decode(ids).length
@@ -92,15 +100,17 @@ export async function tokenizeDocument(
 }
 
 /**
- * Labels for a row of ids: each position's target is the next id, where that lies at `trainFrom` or after.
+ * Labels for a row of ids: each position's target is the next id.
+ * @param trained one an id: whether a loss is taken where it is the target; default: everywhere
  * @returns undefined where nothing is trained
  */
-export function makeExample(ids: Int32Array, trainFrom: number): Example | undefined {
+export function makeExample(ids: Int32Array, trained?: readonly boolean[]): Example | undefined {
   const labels = new Int32Array(ids.length).fill(UNTRAINED)
-  let trained = 0
-  for (let target = Math.max(1, trainFrom); target < ids.length; target++) {
+  let count = 0
+  for (let target = 1; target < ids.length; target++) {
+    if (trained !== undefined && trained[target] !== true) continue
     labels[target - 1] = ids[target] as number
-    trained++
+    count++
   }
-  return trained === 0 ? undefined : { ids, labels, id: 0, characters: 0 }
+  return count === 0 ? undefined : { ids, labels, id: 0, characters: 0 }
 }

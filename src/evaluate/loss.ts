@@ -9,14 +9,13 @@ import type { MemoryNotice } from '../train/memory.js'
 import { type LossSum, type Score, scoreOf, sumLosses } from '../train/score.js'
 import { openSession } from '../train/session.js'
 import { overlayOf } from '../train/slots.js'
+import { meanError } from './standard-error.js'
 
 export type { Score } from '../train/score.js'
 
 export interface EvaluateOptions extends JobOptions {
   /** added to the base; without it the base itself is judged */
   adapter?: Adapter | undefined
-  /** only `loss` is built */
-  task?: 'loss' | 'choice' | 'exact' | undefined
   /** told once, before anything is allocated */
   onMemory?: ((notice: MemoryNotice) => void) | undefined
 }
@@ -35,12 +34,21 @@ export class LossEvaluator implements Disposable {
     const shape = passShape(examples, examplesPerPass)
     this.#rowsPerPass = shape.rowsPerPass
     const overlay = adapter ? overlayOf(adapter) : []
-    this.#session = openSession(base, { slots: [], overlay, threads: threadsOf(o), ...shape, training: false }, { onMemory: o.onMemory })
+    this.#session = openSession(
+      base,
+      { slots: [], overlay, threads: threadsOf(o), ...shape, training: false, cache: 0 },
+      { onMemory: o.onMemory },
+    )
   }
 
   /** Summed loss over the trained tokens of a text, the same bits however it is batched. */
-  sum(examples: readonly Example[], signal?: AbortSignal, onRows?: (rows: number) => void): Promise<LossSum> {
-    return sumLosses(this.#session, examples, { rowsPerPass: this.#rowsPerPass, signal, onRows })
+  sum(
+    examples: readonly Example[],
+    signal?: AbortSignal,
+    onRows?: (rows: number) => void,
+    onLoss?: (index: number, loss: number, tokens: number) => void,
+  ): Promise<LossSum> {
+    return sumLosses(this.#session, examples, { rowsPerPass: this.#rowsPerPass, signal, onRows, onLoss })
   }
 
   [Symbol.dispose](): void {
@@ -51,13 +59,9 @@ export class LossEvaluator implements Disposable {
 /**
  * Loss and perplexity of a base, or of a base with an adapter, over all trained tokens of a dataset.
  * The losses are nats a token; they depend on the tokenizer and do not compare across base models.
- * @throws OneroundError UNSUPPORTED (another task), MISMATCH (an adapter of another base), MEMORY, NUMERIC, ABORTED
+ * @throws OneroundError MISMATCH (an adapter of another base), MEMORY, NUMERIC, ABORTED
  */
-export async function evaluate(base: Model, data: Dataset, o: EvaluateOptions = {}): Promise<Score> {
-  const task = o.task ?? 'loss'
-  if (task !== 'loss') {
-    throw new OneroundError('UNSUPPORTED', `The task ${String(task)} is not built.`, { found: String(task), expected: 'loss', fix: 'Use the task loss.' })
-  }
+export async function evaluateLoss(base: Model, data: Dataset, o: EvaluateOptions = {}): Promise<Score> {
   if (data.tokens === 0) {
     throw new OneroundError('ARGUMENT', 'There is nothing to judge.', {
       found: `${data.count} examples without a trained token`,
@@ -68,14 +72,19 @@ export async function evaluate(base: Model, data: Dataset, o: EvaluateOptions = 
   using evaluator = new LossEvaluator(base, o.adapter, data.examples, o)
   const total = data.examples.reduce((sum, example) => sum + example.ids.length, 0)
   const clock = new Clock()
-  const sum = await evaluator.sum(data.examples, o.signal, (done) =>
-    o.onProgress?.({ phase: 'evaluate', done, total, secondsLeft: clock.secondsLeft(done, total) }),
+  const tell = (done: number) =>
+    o.onProgress?.({ phase: 'evaluate', done, total, secondsLeft: clock.secondsLeft(done, total) })
+  const each: LossSum[] = []
+  const score = scoreOf(
+    await evaluator.sum(data.examples, o.signal, tell, (_, sum, tokens) => each.push({ sum, tokens })),
   )
-  return scoreOf(sum)
+  const loss = meanError(each)
+  // A small error of a logarithm is a relative error of the number.
+  return loss === undefined ? score : { ...score, standardError: { loss, perplexity: score.perplexity * loss } }
 }
 
 /** The addon takes an overlay's layers as they are: names and sizes are checked here. */
-function checkAdapter(base: Model, adapter: Adapter | undefined): void {
+export function checkAdapter(base: Model, adapter: Adapter | undefined): void {
   const known = new Map(base.spec.linearLayers.map((layer) => [layer.name, layer]))
   for (const layer of adapter?.layers ?? []) {
     const own = known.get(layer.name)

@@ -37,9 +37,10 @@ export async function identityOf(spec: ModelSpec, tokenizerSha256: string): Prom
  * a GGUF file and a config.json print the same epsilon with different digits.
  */
 function numbersOf({ architecture, shape }: ModelSpec): string {
-  const { heads, kvHeads, headDim, normEpsilon, tied, inverseFrequencies } = shape
+  const { heads, kvHeads, headDim, normEpsilon, tied, inverseFrequencies, window } = shape
   const frequencies = [...inverseFrequencies].map(Math.fround)
-  return JSON.stringify([architecture, heads, kvHeads, headDim, Math.fround(normEpsilon), tied, frequencies])
+  const numbers = [architecture, heads, kvHeads, headDim, Math.fround(normEpsilon), tied, frequencies, window]
+  return JSON.stringify(numbers)
 }
 
 async function weightsDigest(spec: ModelSpec): Promise<string> {
@@ -74,11 +75,11 @@ async function hashWeights(spec: ModelSpec): Promise<string> {
   try {
     for (const file of spec.files) handles.push(await open(file, 'r'))
     const sorted = [...spec.tensors].sort((a, b) => (a.name < b.name ? -1 : 1))
-    for (const { name, file, offset, type, shape, interleavedHeads } of sorted) {
+    for (const { name, file, offset, type, shape, interleavedHeads, transposed } of sorted) {
       const handle = handles[file]
       if (handle === undefined) throw new RangeError(`tensor ${name} lies in file ${file} of ${handles.length}`)
       const bytes = storageBytes(type, shape)
-      const order = interleavedHeads === 0 ? '' : `/interleaved${interleavedHeads}`
+      const order = interleavedHeads === 0 ? (transposed ? '/transposed' : '') : `/interleaved${interleavedHeads}`
       hash.update(`${name}:${type}${order}:${shape.join(',')}:${bytes}\n`)
       for (let done = 0; done < bytes; done += SLICE) {
         const slice = buffer.subarray(0, Math.min(SLICE, bytes - done))

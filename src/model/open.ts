@@ -8,7 +8,9 @@ import { tokenizerOfGguf } from '../text/gguf-tokenizer.js'
 import type { Tokenizer, TokenizerSource } from '../text/tokenizer.js'
 import { noTokenizer, tokenizerOfFolder } from '../text/tokenizer-files.js'
 import { readGguf } from './gguf.js'
-import { ggufSpec } from './gguf-llama.js'
+import { ggufSpec } from './gguf-decoder.js'
+import { fetchModel, type HubOptions } from './hub.js'
+import { HUB_SCHEME } from './hub-address.js'
 import { huggingFaceSpec } from './huggingface.js'
 import { identityOf, type ModelIdentity } from './identity.js'
 import type { ModelSpec } from './spec.js'
@@ -31,17 +33,13 @@ export interface Model extends AsyncDisposable {
 }
 
 /**
- * Opens a base model: a Hugging Face folder (config.json, safetensors) or a .gguf file, Llama architecture.
+ * Opens a base model: a Hugging Face folder (config.json, safetensors) or a .gguf file, of
+ * one of the architectures of architectures.ts; or `hub:OWNER/NAME@REVISION`, fetched into a cache first (hub.ts).
  * @throws OneroundError NOT_FOUND, MALFORMED, or UNSUPPORTED with the list of what is supported
  */
-export async function openModel(source: string, o: { revision?: string } = {}): Promise<Model> {
-  if (source.startsWith('hub:')) {
-    throw new OneroundError('UNSUPPORTED', 'models are not downloaded by this version', {
-      found: source,
-      expected: 'a folder or a .gguf file',
-      fix: 'Download the model and pass its folder.',
-    })
-  }
+export async function openModel(source: string, o: HubOptions = {}): Promise<Model> {
+  // a model of the hub is what it is once it lies in the cache
+  if (source.startsWith(HUB_SCHEME)) return openModel(await fetchModel(source, o))
   if (o.revision !== undefined) {
     throw new OneroundError('ARGUMENT', 'a revision only means something for a model that is downloaded', {
       found: `revision ${o.revision} for ${source}`,

@@ -26,6 +26,11 @@ export class Settings {
     return this.#values.get(key) ?? undefined
   }
 
+  /** whether the file has the key, null or not */
+  has(key: string): boolean {
+    return this.#values.has(key)
+  }
+
   integer(key: string, range: IntegerRange): number {
     const least = range.least ?? 1
     const value = this.raw(key) ?? range.otherwise
@@ -52,12 +57,17 @@ export class Settings {
     throw this.fault(key, value, 'a string')
   }
 
-  /** A token's number; of a list (several end tokens) the first. */
+  /**
+   * A token's number; of a list (several end tokens) the first. One beyond the vocabulary stands in files whose
+   * vocabulary was cut down without it: the model has no such token.
+   */
   token(key: string, vocabulary: number): number | undefined {
     const value = this.raw(key)
     const first: unknown = Array.isArray(value) ? value[0] : value
     if (first === undefined) return undefined
-    if (typeof first === 'number' && Number.isSafeInteger(first) && first >= 0 && first < vocabulary) return first
+    if (typeof first === 'number' && Number.isSafeInteger(first) && first >= 0) {
+      return first < vocabulary ? first : undefined
+    }
     throw this.fault(key, value, `a token from 0 to ${vocabulary - 1}`)
   }
 

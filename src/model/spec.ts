@@ -1,4 +1,5 @@
 import type { DecoderShape, TensorPlacement } from '../native/binding.js'
+import type { ArchitectureName } from './architectures.js'
 
 /** One linear layer that can be given an adapter: y = W x with W [out, in]. */
 export interface LinearLayer {
@@ -10,7 +11,7 @@ export interface LinearLayer {
 
 /** A base model as data: what it computes and where its numbers lie. Nothing of its weights is in memory. */
 export interface ModelSpec {
-  architecture: 'llama'
+  architecture: ArchitectureName
   shape: DecoderShape
   /** longest sequence that the model was made for, in tokens */
   maxPositions: number
@@ -27,6 +28,5 @@ export interface ModelSpec {
   bytes: number
 }
 
-/** What this version can open, for refusals. */
-export const SUPPORTED_ARCHITECTURES = 'LlamaForCausalLM (config.json), llama (GGUF)'
-export const SUPPORTED_TYPES = 'F32, F16, BF16, and in GGUF also Q4_1, Q8_0'
+/** For refusals. */
+export const SUPPORTED_TYPES = 'F32, F16, BF16, and in GGUF also Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K'

@@ -1,4 +1,5 @@
 import type { StorageType } from '../native/binding.js'
+import { GGML_TYPES } from './gguf-types.js'
 
 interface Block {
   /** elements of one block, along the last axis */
@@ -6,17 +7,20 @@ interface Block {
   bytes: number
 }
 
-/** Block sizes as in ggml's source: Q4_1 is f16 scale, f16 minimum, 16 bytes of nibbles; Q8_0 is f16 scale, 32 int8. */
-const BLOCKS: Record<StorageType, Block> = {
-  F32: { elements: 1, bytes: 4 },
-  F16: { elements: 1, bytes: 2 },
-  BF16: { elements: 1, bytes: 2 },
-  Q4_1: { elements: 32, bytes: 20 },
-  Q8_0: { elements: 32, bytes: 34 },
-}
+const STORAGE_TYPES: readonly StorageType[] = [
+  ...(['F32', 'F16', 'BF16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0'] as const),
+  ...(['Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K'] as const),
+]
+
+const SIZES = new Map<string, Block>([...GGML_TYPES.values()].map((type) => [type.name, type]))
 
 export function isStorageType(name: string): name is StorageType {
-  return Object.hasOwn(BLOCKS, name)
+  return (STORAGE_TYPES as readonly string[]).includes(name)
+}
+
+/** Elements of one block: rows are whole blocks. */
+export function blockElements(type: StorageType): number {
+  return blockOf(type).elements
 }
 
 export function elementCount(shape: readonly number[]): number {
@@ -25,6 +29,12 @@ export function elementCount(shape: readonly number[]): number {
 
 /** Bytes of a whole tensor; the caller has checked that rows of a block type are whole blocks. */
 export function storageBytes(type: StorageType, shape: readonly number[]): number {
-  const block = BLOCKS[type]
+  const block = blockOf(type)
   return (elementCount(shape) / block.elements) * block.bytes
+}
+
+function blockOf(type: StorageType): Block {
+  const block = SIZES.get(type)
+  if (block === undefined) throw new RangeError(`ggml has no type ${type}`)
+  return block
 }

@@ -101,8 +101,10 @@ export interface SessionOptions {
   longestExample: number
   /** false: only evaluate() and logits() are allowed and nothing is kept for a backward pass */
   training: boolean
-  /** tokens of the generation cache, at most longestExample; 0: the session cannot generate */
-  cache: number
+  /** default false; training: keep only each block's input and compute the block again in the backward pass; same bits, less memory */
+  recompute?: boolean
+  /** tokens of the generation cache, at most longestExample; without it the session cannot generate */
+  cache?: number
 }
 
 /** Bytes that a session will hold, before it is made. */
@@ -128,7 +130,14 @@ export interface Batch {
 }
 
 export interface StepOptions {
+  /** sgd keeps its velocity where adamw keeps the first moment */
+  optimizer: 'adamw' | 'sgd'
   learningRate: number
+  /** sgd only */
+  momentum: number
+  /** sgd only */
+  nesterov: boolean
+  /** adamw only, as beta2 and epsilon */
   beta1: number
   beta2: number
   epsilon: number
@@ -163,10 +172,10 @@ export interface NativeSession {
   setParameters(values: Float32Array): void
   /** dense slots take the base's values */
   loadBase(): void
-  /** AdamW's first and second moments, and the number of steps done */
+  /** AdamW's first and second moments (SGD's velocity is the first), and the number of steps done */
   optimizerState(): { first: Float32Array; second: Float32Array; steps: number }
   setOptimizerState(state: { first: Float32Array; second: Float32Array; steps: number }): void
-  /** forward, backward, clip, AdamW */
+  /** forward, backward, clip, one step of the optimizer */
   step(batch: Batch, options: StepOptions): Promise<StepResult>
   /** forward and backward only; the gradient of the mean loss, flat */
   gradient(batch: Batch, seed: number): Promise<StepResult & { gradient: Float32Array }>

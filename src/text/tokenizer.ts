@@ -19,8 +19,11 @@ export interface Tokenizer {
   readonly eosToken?: number
   /** covers everything that decides what a text's tokens are, and the chat template */
   readonly sha256: string
-  /** The prompt that a chat model expects, ending where the assistant speaks; absent where the model has no template. */
-  chat?(messages: readonly ChatMessage[]): string
+  /**
+   * A conversation in the model's own words; absent where the model has no template. It ends where the assistant speaks,
+   * or, with generationPrompt false, after the last message.
+   */
+  chat?(messages: readonly ChatMessage[], o?: { generationPrompt?: boolean }): string
 }
 
 /** What a tokenizer is built from. Building takes a few tenths of a second, so it waits until someone asks. */
@@ -115,10 +118,10 @@ function tokenText(value: unknown): string | undefined {
 function chatOf(text: string, config: Record<string, unknown>, source: string): NonNullable<Tokenizer['chat']> {
   let template: Template | undefined
   const tokens = { bos_token: tokenText(config.bos_token) ?? '', eos_token: tokenText(config.eos_token) ?? '' }
-  return (messages) =>
+  return (messages, o) =>
     guarded(`${source}, chat template`, () => {
       template ??= new Template(text)
-      return template.render({ messages, add_generation_prompt: true, ...tokens })
+      return template.render({ messages, add_generation_prompt: o?.generationPrompt ?? true, ...tokens })
     })
 }
 

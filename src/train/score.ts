@@ -14,6 +14,18 @@ export interface Score {
   tokens: number
   /** of choice or exact match, 0 to 1 */
   accuracy?: number
+  /** of choice, where a choice's log-likelihood is divided by its characters */
+  accuracyNormalized?: number
+  /** questions that the accuracies are over */
+  questions?: number
+  /** of the numbers above, from their spread over examples or questions; absent where there is only one */
+  standardError?: StandardErrors
+}
+
+export interface StandardErrors {
+  loss?: number
+  perplexity?: number
+  accuracy?: number
   accuracyNormalized?: number
 }
 
@@ -29,6 +41,8 @@ export interface ScoreOptions {
   signal?: AbortSignal | undefined
   /** rows scored so far */
   onRows?: ((rows: number) => void) | undefined
+  /** each example's own sum, nats, in order */
+  onLoss?: ((index: number, loss: number, tokens: number) => void) | undefined
 }
 
 /**
@@ -54,6 +68,7 @@ export async function sumLosses(session: NativeSession, examples: readonly Examp
       const { losses, tokens } = await session.evaluate(toBatch(examples.slice(first, last)))
       for (const loss of losses) total.sum += loss
       for (const count of tokens) total.tokens += count
+      losses.forEach((loss, i) => o.onLoss?.(first + i, loss, tokens[i] ?? 0))
       rowsDone += rows
       o.onRows?.(rowsDone)
       first = last

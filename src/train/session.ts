@@ -75,6 +75,6 @@ export class SessionPool implements Disposable {
 }
 
 function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
-  if (a.threads !== b.threads || a.rowsPerPass !== b.rowsPerPass || a.longestExample !== b.longestExample || a.training !== b.training) return false
+  if (a.threads !== b.threads || a.rowsPerPass !== b.rowsPerPass || a.longestExample !== b.longestExample || a.training !== b.training || a.recompute !== b.recompute || a.cache !== b.cache) return false
   return (a.overlay === b.overlay || (a.overlay.length === 0 && b.overlay.length === 0)) && JSON.stringify(a.slots) === JSON.stringify(b.slots)
 }

@@ -76,7 +76,7 @@ const train = z.strictObject({
 })
 
 const data = z.strictObject({
-  /** `text`, `prompt-completion`, or a pattern with fields in braces; see data/templates.ts */
+  /** `text`, `prompt-completion`, `alpaca`, `chat`, or a pattern with fields in braces; see data/templates.ts */
   template: z
     .string()
     .max(2000)

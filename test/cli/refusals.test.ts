@@ -249,9 +249,9 @@ const cases: Case[] = [
   },
   {
     what: 'a split that is not built',
-    words: () => simulate('--split', 'dirichlet:0.5', '--out', at('run')),
+    words: () => simulate('--split', 'sorted:label', '--out', at('run')),
     code: 1,
-    says: /dirichlet:0\.5/,
+    says: /sorted:label/,
     absent: 'run',
   },
   {

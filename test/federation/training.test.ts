@@ -1,7 +1,7 @@
 /** One client's training: its schedule, its budget, and what it does when something is wrong. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeAdapter } from '../../src/adapter/adapter.js'
-import { evaluate } from '../../src/evaluate/loss.js'
+import { evaluate } from '../../src/evaluate/evaluate.js'
 import { readSafetensors } from '../../src/model/safetensors.js'
 import { native } from '../../src/native/load.js'
 import { trainFull } from '../../src/train/full.js'
@@ -113,7 +113,8 @@ describe('trouble', () => {
     await expect(train(base, clients.north!, other, { client: 'north' })).rejects.toMatchObject({ code: 'MISMATCH' })
     await expect(train(base, clients.north!, plan, { client: 'north', device: 'cuda' })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
     await expect(train(base, clients.north!, plan, { client: 'north', threads: 0 })).rejects.toMatchObject({ code: 'ARGUMENT' })
-    await expect(evaluate(base, clients.north!, { task: 'choice' })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+    await expect(evaluate(base, clients.north!, { task: 'vibes' as 'loss' })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
+    await expect(evaluate(base, clients.north! as never, { task: 'choice' })).rejects.toMatchObject({ code: 'ARGUMENT' })
     await expect(evaluate(base, clients.north!.heldOut(0).heldOut)).rejects.toMatchObject({ code: 'ARGUMENT' })
     const strange = makeAdapter([{ name: 'model.layers.9.self_attn.q_proj', in: 32, out: 32, rank: 1, scale: 1, a: new Float32Array(32), b: new Float32Array(32) }])
     await expect(evaluate(base, clients.north!, { adapter: strange })).rejects.toMatchObject({ code: 'MISMATCH' })

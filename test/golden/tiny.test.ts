@@ -1,4 +1,4 @@
-/** The Llama cases of shared/golden/tiny: what transformers and PEFT computed in f32 from random models. */
+/** The cases of shared/golden/tiny: what transformers and PEFT computed in f32 from random models. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -18,7 +18,10 @@ interface Case {
   loss: number
 }
 
-const cases = ['llama', 'llama_tied_bf16', 'llama3_rope', 'llama_rslora_q_v']
+const cases = [
+  ...['llama', 'llama_tied_bf16', 'llama3_rope', 'llama_rslora_q_v'],
+  ...['mistral_sliding', 'qwen2', 'qwen3', 'gpt2'],
+]
 /** of each tensor's norm */
 const tolerance = 1e-4
 
@@ -48,7 +51,13 @@ describe.skipIf(reason !== undefined).each(cases)('golden tiny %s', (name) => {
   it('gives the logits, the loss and every gradient', async () => {
     await using base = await openModel(join(folder, 'model'))
     const { known, tensors, adapter, batch } = await read()
-    const slots = adapter.layers.map((layer) => ({ kind: 'lora' as const, layer: layer.name, rank: layer.rank, scale: layer.scale, dropout: 0 }))
+    const slots = adapter.layers.map((layer) => ({
+      kind: 'lora' as const,
+      layer: layer.name,
+      rank: layer.rank,
+      scale: layer.scale,
+      dropout: 0,
+    }))
     const session = new (native().Session)(weightsOf(base, name), { ...shape, slots, overlay: [], training: true })
     try {
       session.setParameters(flatten(adapter.layers))

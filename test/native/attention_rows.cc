@@ -26,7 +26,8 @@ std::string shape_of(const Case& c) {
   return "segments=" + join(c.lengths) + ",heads=" + std::to_string(c.shape.heads) + "/" +
          std::to_string(c.shape.kv_heads) + ",head_dim=" + std::to_string(c.shape.head_dim) +
          (c.size != 1 ? ",size=" + std::to_string(static_cast<int>(c.size)) : "") +
-         (c.gap ? ",gap=" + std::to_string(c.gap) : "");
+         (c.gap ? ",gap=" + std::to_string(c.gap) : "") +
+         (c.shape.window ? ",window=" + std::to_string(c.shape.window) : "");
 }
 
 // A score of size s^2 carries an absolute error of kUnit * s^2 * (a dot product's), and exp makes that a relative one
@@ -98,7 +99,7 @@ Parts backward(const Backend& b, const Case& c, bool one_by_one) {
 // terms that cancel (d_p ~ sqrt(D), k / sqrt(D) ~ size); `terms`: the query heads that are summed in an element. A
 // twentieth is less than the gradients' own size in any longer segment of this table.
 double cancelled(const Case& c, int64_t elements, int64_t terms) {
-  const bool single = *std::max_element(c.lengths.begin(), c.lengths.end()) == 1;
+  const bool single = *std::max_element(c.lengths.begin(), c.lengths.end()) == 1 || c.shape.window == 1;
   return (single ? 0.25 : 0.05) * c.size * std::sqrt(static_cast<double>(elements * terms));
 }
 
@@ -205,14 +206,13 @@ void prefix(Table& table, const Case& c, int64_t count) {
 
 void attention_rows(Table& table) {
   const std::vector<std::vector<int64_t>> lists = {{1}, {2}, {5}, {1, 1, 1}, {1, 3, 7}, {13, 1, 29, 64}, {130}};
-  const AttentionShape heads[] = {{1, 1, 0}, {2, 1, 0}, {2, 2, 0}, {4, 2, 0}, {4, 1, 0}, {9, 3, 0}, {9, 1, 0}};
+  const std::pair<int64_t, int64_t> heads[] = {{1, 1}, {2, 1}, {2, 2}, {4, 2}, {4, 1}, {9, 3}, {9, 1}};
   int turn = 0;
   for (const auto& lengths : lists) {
     for (int64_t head_dim : {2, 8, 12, 24, 64}) {
       for (int i = 0; i < 2; i++, turn++) {
-        AttentionShape shape = heads[turn % 7];
-        shape.head_dim = head_dim;
-        attention_case(table, {lengths, shape, 1, turn % 4 == 3 ? 6 : 0});
+        const auto [queries, keys] = heads[turn % 7];
+        attention_case(table, {lengths, {queries, keys, head_dim}, 1, turn % 4 == 3 ? 6 : 0});
       }
     }
   }
@@ -226,6 +226,15 @@ void attention_rows(Table& table) {
     attention_case(table, {{1, 29, 13}, {4, 2, 12}, size});
     attention_case(table, {{70}, {9, 3, 64}, size});
   }
+  // Windows: shorter than a segment, of one row (y is v), around a block of queries, and longer than any segment.
+  for (int64_t window : {1, 2, 7, 16, 33, 64, 1000}) {
+    attention_case(table, {{1, 6, 3}, {2, 1, 4, window}});
+    attention_case(table, {{13, 1, 29, 64}, {4, 2, 12, window}, 1, window == 7 ? 6 : 0});
+    attention_case(table, {{130}, {9, 3, 24, window}});
+  }
+  attention_case(table, {{300, 20}, {4, 1, 64, 100}});
+  alone(table, {{13, 1, 29, 64}, {9, 3, 64, 7}});
+  prefix(table, {{130}, {4, 2, 24, 33}}, 65);
   alone(table, {{13, 1, 29, 64}, {9, 3, 64}});
   alone(table, {{5, 70, 2, 33}, {4, 2, 12}});
   prefix(table, {{64}, {9, 3, 64}}, 29);

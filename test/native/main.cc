@@ -35,15 +35,20 @@ void backend_rows(oneround::test::Table& table) {
   using namespace oneround::test;
   linear_rows(table);
   linear_gradient_rows(table);
+  weight_rows(table);
   norm_rows(table);
+  layer_norm_rows(table);
+  bias_rows(table);
   rope_rows(table);
   attention_rows(table);
   swiglu_rows(table);
+  gelu_rows(table);
   dropout_rows(table);
   loss_rows(table);
   optimizer_rows(table);
   row_move_rows(table);
   scratch_rows(table);
+  sgd_rows(table);
 }
 
 }  // namespace
@@ -75,6 +80,7 @@ int main(int argc, char** argv) {
 
   oneround::test::Table table(filter);
   oneround::test::reference_rows(table);
+  oneround::test::base_weights_rows(table);
   int refused = 0;
   for (const std::string& isa : sets) {
     const std::string reason = lacking(isa);

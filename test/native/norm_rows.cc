@@ -1,4 +1,5 @@
 // rms_norm, rms_norm_again, rms_norm_backward.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -150,9 +151,50 @@ void alone(Table& table, int64_t m, int64_t k) {
       "rms_norm.rows_alone", shape_of(m, k, 0), [&] { return rows(false); }, [&] { return rows(true); });
 }
 
+// Heads of queries or keys (Qwen3): a head is a slice of columns, with the bits of the same numbers by themselves, and
+// nothing beside it is written.
+void columns(Table& table, int64_t m, int64_t heads, int64_t head_dim) {
+  const auto run = [&](bool sliced) {
+    const Backend& b = table.on(sliced ? 2 : 1);
+    Inputs in(m, heads * head_dim, 5, 7);
+    Floats y(m, heads * head_dim, 5), d_x = Floats::normal(m, heads * head_dim, in.random, 1, 5), d_weight(1, head_dim);
+    Floats inv(heads, m);
+    const Segment all{0, m, 0};
+    for (int64_t h = 0; h < heads; h++) {
+      const auto head = [&](Floats& of) { return of.view().slice_cols(h * head_dim, head_dim); };
+      float* const rows = inv.data() + h * m;
+      if (sliced) {
+        b.rms_norm(b.self, head(in.x), in.weight.data(), kEpsilon, head(y), rows);
+        b.rms_norm_backward(b.self, head(in.x), in.weight.data(), rows, head(in.d_y), head(d_x), d_weight.data(),
+                            {&all, 1});
+        continue;
+      }
+      const auto copy = [&](const Matrix& from, const Matrix& to) {
+        for (int64_t r = 0; r < m; r++) std::copy_n(from.row(r), head_dim, to.row(r));
+      };
+      Floats x(m, head_dim), own_y(m, head_dim), own_d_y(m, head_dim), own_d_x(m, head_dim);
+      copy(head(in.x), x.view());
+      copy(head(in.d_y), own_d_y.view());
+      copy(head(d_x), own_d_x.view());
+      b.rms_norm(b.self, x.view(), in.weight.data(), kEpsilon, own_y.view(), rows);
+      b.rms_norm_backward(b.self, x.view(), in.weight.data(), rows, own_d_y.view(), own_d_x.view(), d_weight.data(),
+                          {&all, 1});
+      copy(own_y.view(), head(y));
+      copy(own_d_x.view(), head(d_x));
+    }
+    return Parts{y.part("y"), d_x.part("d_x"), d_weight.part("d_weight"), inv.part("inv_rms")};
+  };
+  table.same_bits(
+      "rms_norm.columns", shape_of(m, heads * head_dim, 5) + ",heads=" + std::to_string(heads),
+      [&] { return run(true); }, [&] { return run(false); });
+}
+
 }  // namespace
 
 void norm_rows(Table& table) {
+  for (int64_t m : {1, 7, 64}) {
+    for (int64_t head_dim : {2, 12, 24, 33, 128}) columns(table, m, 3, head_dim);
+  }
   int turn = 0;
   for (int64_t m : kRows) {
     for (int64_t k : kCols) forward(table, m, k, turn++ % 3 == 2 ? 7 : 0);

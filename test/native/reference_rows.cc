@@ -8,6 +8,8 @@
 #include "reference/complex_step.h"
 #include "reference/cross_entropy.h"
 #include "reference/dequantise.h"
+#include "reference/gelu.h"
+#include "reference/layer_norm.h"
 #include "reference/linear.h"
 #include "reference/philox.h"
 #include "reference/quantise.h"
@@ -148,11 +150,40 @@ void gradients(Table& table) {
                         return total_loss(reference::rope(moved, 3, 8, cos, sin, 1, segments), d_y);
                       }));
   });
-  table.row("attention", "complex-step", kDouble, [] {
+  table.row("layer_norm", "complex-step", kDouble, [] {
+    Random random(12);
+    const Grid<double> x = random_grid(3, 11, random), w = random_grid(1, 11, random), d_y = random_grid(3, 11, random);
+    const Grid<double> bias = random_grid(1, 11, random);
+    const auto got = reference::layer_norm_backward(x, w, 1e-5, d_y);
+    const Grid<Complex> xc = convert<Complex>(x), wc = convert<Complex>(w), bc = convert<Complex>(bias);
+    const auto loss = [&](const Grid<Complex>& a, const Grid<Complex>& b, const Grid<Complex>& c) {
+      return total_loss(reference::layer_norm(a, b, c, 1e-5).y, d_y);
+    };
+    return std::max({difference(got.d_x, complex_step(x, [&](const auto& moved) { return loss(moved, wc, bc); })),
+                     difference(got.d_weight, complex_step(w, [&](const auto& moved) { return loss(xc, moved, bc); })),
+                     difference(got.d_bias, complex_step(bias, [&](const auto& moved) { return loss(xc, wc, moved); }))});
+  });
+  table.row("gelu", "complex-step", kDouble, [] {
+    Random random(13);
+    Grid<double> x = random_grid(4, 13, random), d_y = random_grid(4, 13, random);
+    x(0, 0) = 20;
+    x(0, 1) = -20;
+    return difference(reference::gelu_backward(x, d_y), complex_step(x, [&](const Grid<Complex>& moved) {
+                        return total_loss(reference::gelu(moved), d_y);
+                      }));
+  });
+  // torch.nn.functional.gelu(x, approximate='tanh') in double at 1, -0.5 and 3
+  table.row("gelu", "known-values", 1e-12, [] {
+    Grid<double> x(1, 3), y(1, 3);
+    x.data = {1, -0.5, 3};
+    y.data = {0.8411919906082768, -0.15428599017485606, 2.996362607918227};
+    return difference(reference::gelu(x), y);
+  });
+  for (int64_t window : {0, 1, 4}) table.row("attention", "complex-step,window=" + std::to_string(window), kDouble, [window] {
     Random random(9);
     const int64_t lengths[] = {1, 6, 3};
     const auto segments = segments_of(lengths);
-    const AttentionShape shape{4, 2, 6};
+    const AttentionShape shape{4, 2, 6, window};
     const Grid<double> q = random_grid(10, 24, random), k = random_grid(10, 12, random),
                        v = random_grid(10, 12, random), d_y = random_grid(10, 24, random);
     const Grid<Complex> qc = convert<Complex>(q), kc = convert<Complex>(k), vc = convert<Complex>(v);

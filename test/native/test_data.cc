@@ -1,5 +1,6 @@
 #include "test_data.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -101,9 +102,14 @@ Part Floats::part(const std::string& name, double floor) const {
 StoredWeight::StoredWeight(Type type, int64_t rows, int64_t cols, Random& random, int64_t interleaved_heads,
                            int64_t offset)
     : type_(type), rows_(rows), cols_(cols), heads_(interleaved_heads), offset_(offset) {
-  Grid<double> wanted(rows, cols);
-  for (double& value : wanted.data) value = random.normal();
-  const std::vector<uint8_t> stored = reference::quantise(type, wanted);
+  std::vector<uint8_t> stored;
+  if (std::ranges::find(kMoreBlocks, type) != std::end(kMoreBlocks)) {
+    stored = reference::random_blocks(type, rows, cols, [&] { return random.next(); });
+  } else {
+    Grid<double> wanted(rows, cols);
+    for (double& value : wanted.data) value = random.normal();
+    stored = reference::quantise(type, wanted);
+  }
   bytes_.assign(static_cast<size_t>(offset), 0xff);
   bytes_.insert(bytes_.end(), stored.begin(), stored.end());
   bytes_.shrink_to_fit();
@@ -111,7 +117,18 @@ StoredWeight::StoredWeight(Type type, int64_t rows, int64_t cols, Random& random
   values_ = interleaved_heads ? reference::undo_interleaving(file, interleaved_heads) : file;
 }
 
-Weight StoredWeight::view() const { return {bytes_.data() + offset_, type_, rows_, cols_, heads_}; }
+StoredWeight StoredWeight::transposed(Type type, int64_t out, int64_t in, Random& random, int64_t offset) {
+  StoredWeight weight(type, in, out, random, 0, offset);
+  Grid<double> turned(out, in);
+  for (int64_t r = 0; r < out; r++) {
+    for (int64_t c = 0; c < in; c++) turned(r, c) = weight.values_(c, r);
+  }
+  weight.values_ = std::move(turned);
+  weight.transposed_ = true;
+  return weight;
+}
+
+Weight StoredWeight::view() const { return {bytes_.data() + offset_, type_, rows_, cols_, heads_, transposed_}; }
 
 const char* name_of(Type type) {
   switch (type) {
@@ -125,6 +142,22 @@ const char* name_of(Type type) {
       return "q4_1";
     case Type::q8_0:
       return "q8_0";
+    case Type::q4_0:
+      return "q4_0";
+    case Type::q5_0:
+      return "q5_0";
+    case Type::q5_1:
+      return "q5_1";
+    case Type::q2_k:
+      return "q2_k";
+    case Type::q3_k:
+      return "q3_k";
+    case Type::q4_k:
+      return "q4_k";
+    case Type::q5_k:
+      return "q5_k";
+    case Type::q6_k:
+      return "q6_k";
     case Type::i32:
       return "i32";
   }

@@ -55,22 +55,29 @@ class Floats {
 };
 
 // A base weight in a storage type: its bytes, starting at an odd address where `offset` is odd, and the double values
-// that they mean, rows in Hugging Face's order.
+// that they mean, rows in Hugging Face's order. `rows` and `cols` are as stored.
 class StoredWeight {
  public:
   StoredWeight(Type type, int64_t rows, int64_t cols, Random& random, int64_t interleaved_heads = 0,
                int64_t offset = 0);
+  // A layer [out, in] that its file holds as [in, out].
+  static StoredWeight transposed(Type type, int64_t out, int64_t in, Random& random, int64_t offset = 0);
   Weight view() const;
+  // [out, in]
   const Grid<double>& values() const { return values_; }
 
  private:
   Type type_;
   int64_t rows_, cols_, heads_, offset_;
+  bool transposed_ = false;
   std::vector<uint8_t> bytes_;
   Grid<double> values_;
 };
 
 constexpr Type kStorageTypes[] = {Type::f32, Type::f16, Type::bf16, Type::q4_1, Type::q8_0};
+// The other blocks of GGUF.
+constexpr Type kMoreBlocks[] = {Type::q4_0, Type::q5_0, Type::q5_1, Type::q2_k,
+                                Type::q3_k, Type::q4_k, Type::q5_k, Type::q6_k};
 const char* name_of(Type type);
 
 // Segments of these lengths, one after the other, with distinct dropout counters.

@@ -89,7 +89,6 @@ describe('PEFT folder', () => {
     ['DoRA', { use_dora: true }, 'UNSUPPORTED'],
     ['trained biases', { bias: 'all' }, 'UNSUPPORTED'],
     ['another method', { peft_type: 'IA3' }, 'UNSUPPORTED'],
-    ['transposed layers', { fan_in_fan_out: true }, 'UNSUPPORTED'],
     ['a wrong rank', { r: 3 }, 'MISMATCH'],
     ['no rank', { r: undefined }, 'MALFORMED'],
     ['a hostile pattern', { rank_pattern: { '(a*)*': 4 } }, 'UNSUPPORTED'],
@@ -97,6 +96,13 @@ describe('PEFT folder', () => {
     const { config } = await roundTrip([layer('m.0.q', 4, 2)], 'refused')
     await writeFile(join(folder, 'refused', 'adapter_config.json'), JSON.stringify({ ...config, ...change }))
     await expect(loadPeft(join(folder, 'refused'))).rejects.toMatchObject({ code })
+  })
+
+  it("tells PEFT about GPT-2's transposed layers, whose factors are as any layer's", async () => {
+    const gpt2 = await roundTrip([layer('transformer.h.0.attn.c_attn', 4, 2), layer('transformer.h.0.mlp.c_fc', 4, 2)], 'gpt2')
+    expect(gpt2.config.fan_in_fan_out).toBe(true)
+    const llama = await roundTrip([layer('model.layers.0.self_attn.q_proj', 4, 2)], 'llama')
+    expect(llama.config.fan_in_fan_out).toBe(false)
   })
 
   it('takes patterns as regular expressions and target_modules in any form', async () => {

@@ -86,7 +86,7 @@ describe('by file and by field', () => {
     expect(() => partition(same, 'field:f', { seed: 0 })).toThrowError(refusal('ARGUMENT'))
   })
 
-  it.each(['dirichlet:0.5', 'quantity:2', 'files'])('refuses %s by name', (by) => {
+  it.each(['files', 'quantity:2:3', 'sorted:label'])('refuses %s by name', (by) => {
     expect(() => data.split(by, { seed: 0 })).toThrowError(expect.objectContaining({ code: 'UNSUPPORTED', found: by }))
   })
 

@@ -1,3 +1,5 @@
+import { GGML_TYPES } from '../../../src/model/gguf-types.js'
+
 /** Writes small GGUF files for tests, sound or not, byte by byte. */
 export type Entry = [
   key: string,
@@ -70,20 +72,30 @@ export function buildGguf(
   return Buffer.concat([header, Buffer.alloc(Math.ceil(header.length / 32) * 32 - header.length + at, 1)])
 }
 
-/** The metadata and tensors of a Llama of one layer: hidden 32, 4 heads, 2 key-value heads, vocabulary 8. */
-export function tinyLlama(
+/**
+ * The metadata and tensors of a decoder of one layer: hidden 32 (256 where the type's blocks are), 4 heads, 2 key-value
+ * heads (GPT-2: 4), vocabulary 8. Matrices have the type, by its number; norms and biases are F32.
+ */
+export function tinyDecoder(
+  architecture: 'llama' | 'qwen2' | 'qwen3' | 'gpt2',
   change: Record<string, Entry[2]> = {},
   type = 0,
 ): { entries: Entry[]; tensors: BuiltTensor[] } {
+  const block = GGML_TYPES.get(type)
+  if (block === undefined) throw new Error(`no type ${type}`)
+  const gpt2 = architecture === 'gpt2'
+  const hidden = block.elements === 256 ? 256 : 32
+  const keys = gpt2 ? hidden : hidden / 2
+  const wide = 2 * hidden
   const entries: Entry[] = [
-    ['general.architecture', 8, 'llama'],
-    ['llama.block_count', 4, 1],
-    ['llama.context_length', 4, 64],
-    ['llama.embedding_length', 4, 32],
-    ['llama.feed_forward_length', 4, 64],
-    ['llama.attention.head_count', 4, 4],
-    ['llama.attention.head_count_kv', 4, 2],
-    ['llama.attention.layer_norm_rms_epsilon', 6, 1e-5],
+    ['general.architecture', 8, architecture],
+    [`${architecture}.block_count`, 4, 1],
+    [`${architecture}.context_length`, 4, 64],
+    [`${architecture}.embedding_length`, 4, hidden],
+    [`${architecture}.feed_forward_length`, 4, wide],
+    [`${architecture}.attention.head_count`, 4, 4],
+    [`${architecture}.attention.head_count_kv`, 4, gpt2 ? 4 : 2],
+    [`${architecture}.attention.layer_norm_${gpt2 ? '' : 'rms_'}epsilon`, 6, 1e-5],
   ]
   for (const [key, value] of Object.entries(change)) {
     const kept = entries.findIndex(([name]) => name === key)
@@ -91,34 +103,40 @@ export function tinyLlama(
     if (kept >= 0) entries[kept] = entry
     else entries.push(entry)
   }
-  const perBlock: Record<number, [number, number]> = {
-    0: [1, 4],
-    3: [32, 20],
-    8: [32, 34],
-    1: [1, 2],
-    30: [1, 2],
-    2: [32, 18],
-  }
-  const [elements, bytes] = perBlock[type] ?? [1, 4]
   const matrix = (name: string, n: number, m: number): BuiltTensor => ({
-    name,
+    name: `${name}.weight`,
     ne: [n, m],
     type,
-    bytes: ((n * m) / elements) * bytes,
+    bytes: ((n * m) / block.elements) * block.bytes,
   })
-  const norm = (name: string): BuiltTensor => ({ name, ne: [32], type: 0, bytes: 128 })
+  const vector = (name: string, n: number): BuiltTensor => ({ name, ne: [n], type: 0, bytes: 4 * n })
+  const norm = (name: string, n = hidden): BuiltTensor[] => [
+    vector(`${name}.weight`, n),
+    ...(gpt2 ? [vector(`${name}.bias`, n)] : []),
+  ]
+  const linear = (name: string, n: number, m: number, bias = gpt2): BuiltTensor[] => [
+    matrix(`blk.0.${name}`, n, m),
+    ...(bias ? [vector(`blk.0.${name}.bias`, m)] : []),
+  ]
+  const qkv = architecture === 'qwen2'
   const tensors = [
-    matrix('token_embd.weight', 32, 8),
-    norm('blk.0.attn_norm.weight'),
-    matrix('blk.0.attn_q.weight', 32, 32),
-    matrix('blk.0.attn_k.weight', 32, 16),
-    matrix('blk.0.attn_v.weight', 32, 16),
-    matrix('blk.0.attn_output.weight', 32, 32),
-    norm('blk.0.ffn_norm.weight'),
-    matrix('blk.0.ffn_gate.weight', 32, 64),
-    matrix('blk.0.ffn_up.weight', 32, 64),
-    matrix('blk.0.ffn_down.weight', 64, 32),
-    norm('output_norm.weight'),
+    matrix('token_embd', hidden, 8),
+    ...(gpt2 ? [matrix('position_embd', hidden, 64)] : []),
+    ...norm('blk.0.attn_norm'),
+    ...(gpt2
+      ? linear('attn_qkv', hidden, 3 * hidden)
+      : [
+          ...linear('attn_q', hidden, hidden, qkv),
+          ...linear('attn_k', hidden, keys, qkv),
+          ...linear('attn_v', hidden, keys, qkv),
+        ]),
+    ...(architecture === 'qwen3' ? ['q', 'k'].flatMap((x) => norm(`blk.0.attn_${x}_norm`, hidden / 4)) : []),
+    ...linear('attn_output', hidden, hidden),
+    ...norm('blk.0.ffn_norm'),
+    ...(gpt2 ? [] : linear('ffn_gate', hidden, wide)),
+    ...linear('ffn_up', hidden, wide),
+    ...linear('ffn_down', wide, hidden),
+    ...norm('output_norm'),
   ]
   return { entries, tensors }
 }

@@ -68,11 +68,13 @@ describe('a tokenizer from GGUF metadata', () => {
     // two spaces before a digit: smollm cuts the digit first, so both spaces are one piece
     expect(textsOf({ 'tokenizer.ggml.pre': 'smollm' }, 'a  1')).toEqual(['a', '  ', '1'])
     expect(textsOf({}, 'a  1')).toEqual(['a', ' ', ' ', '1'])
+    // Qwen's digits are single, and no whole piece goes before the merges
+    expect(textsOf({ 'tokenizer.ggml.pre': 'qwen2' }, 'ab a1234<s>')).toEqual(['ab', ' a', '1', '2', '3', '4', '<s>'])
   })
 
   it.each([
-    ['a SentencePiece model', { 'tokenizer.ggml.model': 'llama' }, 'UNSUPPORTED'],
-    ['another pre-tokenizer', { 'tokenizer.ggml.pre': 'qwen2' }, 'UNSUPPORTED'],
+    ['a WordPiece model', { 'tokenizer.ggml.model': 'bert' }, 'UNSUPPORTED'],
+    ['another pre-tokenizer', { 'tokenizer.ggml.pre': 'tekken' }, 'UNSUPPORTED'],
     ['the default pre-tokenizer', { 'tokenizer.ggml.pre': 'default' }, 'UNSUPPORTED'],
     ['merges without a space', { 'tokenizer.ggml.merges': ['ab'] }, 'MALFORMED'],
     ['types of another length', { 'tokenizer.ggml.token_type': new Int32Array(2) }, 'MALFORMED'],
