@@ -26,7 +26,7 @@ float exponentials(float* x, int64_t count, float* maximum);
 void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count);
 void rotate(float* x, const float* cos, const float* sin, float direction, int64_t half);
 double squared_norm(const float* x, int64_t count);
-void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float beta2,
-           float step_size, float second_scale, float epsilon, float decay, float gradient_scale);
+void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float rest1,
+           float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay, float gradient_scale);
 
 }  // namespace oneround::ONEROUND_ISA

@@ -43,8 +43,8 @@ struct Kernels {
   // rotates pairs (x[i], x[i + half]) by direction * angle
   void (*rotate)(float* x, const float* cos, const float* sin, float direction, int64_t half);
   double (*squared_norm)(const float* x, int64_t count);
-  void (*adamw)(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float beta2,
-                float step_size, float second_scale, float epsilon, float decay, float gradient_scale);
+  void (*adamw)(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float rest1,
+                float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay, float gradient_scale);
 };
 
 // Each is defined in its own instruction set's library; null where the library was not built.

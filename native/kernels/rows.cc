@@ -140,21 +140,23 @@ void rotate(float* x, const float* cos, const float* sin, float direction, int64
   });
 }
 
-// Blocks of 4096 in f32 lanes, then double: the same order whatever the caller's threads.
+// In double: a square of f32 is exact there and cannot overflow. Eight partial sums, added in order.
 double squared_norm(const float* x, int64_t count) {
+  double part[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    for (int j = 0; j < 8; j++) part[j] += static_cast<double>(x[i + j]) * static_cast<double>(x[i + j]);
+  for (; i < count; i++) part[i % 8] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
   double total = 0;
-  for (int64_t first = 0; first < count; first += 4096) {
-    const int64_t n = count - first < 4096 ? count - first : 4096;
-    total += static_cast<double>(dot(x + first, x + first, n));
-  }
+  for (double sum : part) total += sum;
   return total;
 }
 
-// g = gradient * gradient_scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+// g = gradient * gradient_scale; m = beta1 m + rest1 g; v = beta2 v + rest2 g^2, rest = 1 - beta rounded once;
 // p = p * decay - step_size * m / (sqrt(v) * second_scale + epsilon)
-void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float beta2,
-           float step_size, float second_scale, float epsilon, float decay, float gradient_scale) {
-  const Vec b1 = set1(beta1), b2 = set1(beta2), c1 = set1(1.0f - beta1), c2 = set1(1.0f - beta2);
+void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float rest1,
+           float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay, float gradient_scale) {
+  const Vec b1 = set1(beta1), b2 = set1(beta2), c1 = set1(rest1), c2 = set1(rest2);
   const Vec size = set1(step_size), root = set1(second_scale), e = set1(epsilon), keep = set1(decay), g_scale = set1(gradient_scale);
   for_vectors(count, [&](int64_t i, int64_t n) {
     const Vec g = mul(get(gradient + i, n), g_scale);

@@ -40,7 +40,8 @@ void adamw(void* self, float* parameters, const float* gradient, float* first, f
   const double correction1 = 1 - power(o.beta1, o.step), correction2 = 1 - power(o.beta2, o.step);
   context.for_row_blocks(count, kBlock, [&](int64_t at, int64_t n, int) {
     context.kernels.adamw(parameters + at, gradient + at, first + at, second + at, n, static_cast<float>(o.beta1),
-                          static_cast<float>(o.beta2), static_cast<float>(o.learning_rate / correction1),
+                          static_cast<float>(1 - o.beta1), static_cast<float>(o.beta2), static_cast<float>(1 - o.beta2),
+                          static_cast<float>(o.learning_rate / correction1),
                           static_cast<float>(1 / std::sqrt(correction2)), static_cast<float>(o.epsilon),
                           static_cast<float>(1 - o.learning_rate * o.weight_decay), static_cast<float>(o.gradient_scale));
   });

@@ -35,7 +35,11 @@ export class LossEvaluator implements Disposable {
     const shape = passShape(examples, examplesPerPass)
     this.#rowsPerPass = shape.rowsPerPass
     const overlay = adapter ? overlayOf(adapter) : []
-    this.#session = openSession(base, { slots: [], overlay, threads: threadsOf(o), ...shape, training: false }, { onMemory: o.onMemory })
+    this.#session = openSession(
+      base,
+      { slots: [], overlay, threads: threadsOf(o), ...shape, training: false },
+      { onMemory: o.onMemory },
+    )
   }
 
   /** Summed loss over the trained tokens of a text, the same bits however it is batched. */
@@ -56,7 +60,11 @@ export class LossEvaluator implements Disposable {
 export async function evaluate(base: Model, data: Dataset, o: EvaluateOptions = {}): Promise<Score> {
   const task = o.task ?? 'loss'
   if (task !== 'loss') {
-    throw new OneroundError('UNSUPPORTED', `The task ${String(task)} is not built.`, { found: String(task), expected: 'loss', fix: 'Use the task loss.' })
+    throw new OneroundError('UNSUPPORTED', `The task ${String(task)} is not built.`, {
+      found: String(task),
+      expected: 'loss',
+      fix: 'Use the task loss.',
+    })
   }
   if (data.tokens === 0) {
     throw new OneroundError('ARGUMENT', 'There is nothing to judge.', {

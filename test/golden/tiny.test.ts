@@ -48,7 +48,13 @@ describe.skipIf(reason !== undefined).each(cases)('golden tiny %s', (name) => {
   it('gives the logits, the loss and every gradient', async () => {
     await using base = await openModel(join(folder, 'model'))
     const { known, tensors, adapter, batch } = await read()
-    const slots = adapter.layers.map((layer) => ({ kind: 'lora' as const, layer: layer.name, rank: layer.rank, scale: layer.scale, dropout: 0 }))
+    const slots = adapter.layers.map((layer) => ({
+      kind: 'lora' as const,
+      layer: layer.name,
+      rank: layer.rank,
+      scale: layer.scale,
+      dropout: 0,
+    }))
     const session = new (native().Session)(weightsOf(base, name), { ...shape, slots, overlay: [], training: true })
     try {
       session.setParameters(flatten(adapter.layers))
