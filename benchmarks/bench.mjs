@@ -14,8 +14,15 @@ const names = readdirSync(new URL('.', import.meta.url))
 function commit() {
   try {
     const git = (...args) =>
-      execFileSync('git', args, { cwd: new URL('..', import.meta.url), encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
-    return git('rev-parse', '--short', 'HEAD').trim() + (git('status', '--porcelain', '--', 'src', 'native') === '' ? '' : '+')
+      execFileSync('git', args, {
+        cwd: new URL('..', import.meta.url),
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+    return (
+      git('rev-parse', '--short', 'HEAD').trim() +
+      (git('status', '--porcelain', '--', 'src', 'native') === '' ? '' : '+')
+    )
   } catch {
     return `version ${JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version}`
   }
@@ -46,4 +53,8 @@ const emit = (row) => {
   if (file !== undefined) appendFileSync(file, `${line}\n`)
 }
 const { run } = await import(`./${name}.mjs`)
-await run({ emit, flag: (wanted, otherwise) => flag(args, wanted, otherwise), has: (wanted) => args.includes(`--${wanted}`) })
+await run({
+  emit,
+  flag: (wanted, otherwise) => flag(args, wanted, otherwise),
+  has: (wanted) => args.includes(`--${wanted}`),
+})

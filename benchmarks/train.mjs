@@ -32,7 +32,8 @@ export async function run({ emit, flag, has }) {
   const threads = Number(flag('threads', os.availableParallelism()))
   const peers = has('peers')
   const python = flag('python')
-  if (peers && python === undefined) throw new Error('--peers needs --python: the Python that has torch, transformers and peft')
+  if (peers && python === undefined)
+    throw new Error('--peers needs --python: the Python that has torch, transformers and peft')
 
   const place = mkdtempSync(join(os.tmpdir(), 'oneround-bench-'))
   try {
@@ -53,14 +54,34 @@ export async function run({ emit, flag, has }) {
     for (let i = 0; i < runs; i++) {
       rows.oneround.push(measure(process.execPath, [child, model, data, ...numbers]))
       if (!peers) continue
-      const shape = ['--batch', batch, '--seq', tokens, '--r', rank, '--alpha', 2 * rank, '--steps', steps, '--warmup', warmup]
+      const shape = [
+        '--batch',
+        batch,
+        '--seq',
+        tokens,
+        '--r',
+        rank,
+        '--alpha',
+        2 * rank,
+        '--steps',
+        steps,
+        '--warmup',
+        warmup,
+      ]
       const fixed = ['--bench', '--data', data, '--dtype', 'float32']
       rows.peft.push(measure(python, [shared('peers/peft_train.py'), folder, ...fixed, ...shape.map(String)]))
     }
 
     const shape = { batch, tokens, rank, targets: 'all-linear', steps, runs, compute: 'f32' }
     const report = (what, unit, provider, key, of = rows[provider]) =>
-      emit({ what, unit, shape, provider, threads: of[0].threads ?? threads, ...percentiles(of.map((row) => row[key])) })
+      emit({
+        what,
+        unit,
+        shape,
+        provider,
+        threads: of[0].threads ?? threads,
+        ...percentiles(of.map((row) => row[key])),
+      })
     for (const provider of peers ? ['oneround', 'peft'] : ['oneround']) {
       report('train', 'tokens/s', provider, 'tokens_per_s')
       report('train peak memory', 'MiB', provider, 'peak_rss_mib')

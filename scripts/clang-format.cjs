@@ -18,8 +18,10 @@ const files = ['native', path.join('test', 'native')].flatMap(sources)
 const flags = process.argv.includes('--check') ? ['--dry-run', '--Werror'] : ['-i']
 // The npm package clang-format carries the binary for Linux x64 and macOS; elsewhere there is nothing to run.
 const command = path.join(root, 'node_modules', '.bin', 'clang-format')
-if (!fs.existsSync(command)) {
-  console.log('clang-format: not installed here, C++ formatting not checked')
+const here = process.platform === 'darwin' || (process.platform === 'linux' && process.arch === 'x64')
+if (!here || !fs.existsSync(command)) {
+  console.log('clang-format: not available here, C++ formatting not checked')
 } else if (files.length > 0) {
-  process.exitCode = spawnSync(command, ['--style=file', ...flags, ...files], { cwd: root, stdio: 'inherit' }).status ?? 1
+  process.exitCode =
+    spawnSync(command, ['--style=file', ...flags, ...files], { cwd: root, stdio: 'inherit' }).status ?? 1
 }

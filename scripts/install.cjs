@@ -15,7 +15,9 @@ function main() {
   if (failed === undefined) return 0
   const lines = output.trimEnd().split('\n')
   console.error(lines.slice(-tailLines).join('\n'))
-  console.error(`\noneround: the addon could not be built; the last ${Math.min(tailLines, lines.length)} lines are above. The command was:\n  ${failed}`)
+  console.error(
+    `\noneround: the addon could not be built; the last ${Math.min(tailLines, lines.length)} lines are above. The command was:\n  ${failed}`,
+  )
   return 1
 }
 

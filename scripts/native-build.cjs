@@ -18,7 +18,11 @@ function headersBesideNode() {
 function commands({ tests, sanitize }) {
   const gyp = require.resolve('node-gyp/bin/node-gyp.js')
   const headers = headersBesideNode()
-  const common = [...(headers === undefined ? [] : [`--nodedir=${headers}`]), ...(sanitize ? ['--debug'] : []), '--loglevel=error']
+  const common = [
+    ...(headers === undefined ? [] : [`--nodedir=${headers}`]),
+    ...(sanitize ? ['--debug'] : []),
+    '--loglevel=error',
+  ]
   const jobs = Math.max(2, Math.min(8, os.availableParallelism()))
   const settings = [`-Doneround_tests=${tests ? 1 : 0}`, `-Doneround_sanitize=${sanitize ? 1 : 0}`]
   return [
@@ -47,7 +51,10 @@ module.exports = { build }
 
 if (require.main === module) {
   const flags = process.argv.slice(2)
-  const { failed } = build({ tests: flags.includes('--tests') || flags.includes('--sanitize'), sanitize: flags.includes('--sanitize') })
+  const { failed } = build({
+    tests: flags.includes('--tests') || flags.includes('--sanitize'),
+    sanitize: flags.includes('--sanitize'),
+  })
   if (failed !== undefined) {
     console.error(`oneround: the native build failed. The command was:\n  ${failed}`)
     process.exitCode = 1

@@ -15,10 +15,18 @@ function runs(command, args, input) {
 const cpp20 = '#include <bit>\n#include <concepts>\n#include <span>\nint main() { return std::bit_width(0u); }\n'
 
 /** Sentences, one for each missing thing; empty where all is there. `has` tells whether a command runs. */
-function missing({ nodeVersion = process.versions.node, platform = process.platform, env = process.env, has = runs } = {}) {
+function missing({
+  nodeVersion = process.versions.node,
+  platform = process.platform,
+  env = process.env,
+  has = runs,
+} = {}) {
   const sentences = []
   const major = Number(nodeVersion.split('.')[0])
-  if (major < 20) sentences.push(`oneround needs Node 20 or newer and this is Node ${nodeVersion}: install a newer one from nodejs.org.`)
+  if (major < 20)
+    sentences.push(
+      `oneround needs Node 20 or newer and this is Node ${nodeVersion}: install a newer one from nodejs.org.`,
+    )
   if (platform === 'win32') {
     sentences.push('oneround builds on Linux and macOS and this is Windows: use the Windows Subsystem for Linux.')
     return sentences
@@ -27,16 +35,24 @@ function missing({ nodeVersion = process.versions.node, platform = process.platf
   const compiler = env.CXX || (platform === 'darwin' ? 'c++' : 'g++')
   const [command, ...flags] = compiler.split(' ')
   if (!has(command, ['--version'])) {
-    sentences.push(`oneround needs a C++20 compiler and "${compiler}" does not run: ${install('g++', 'xcode-select --install')}, or name another in CXX.`)
+    sentences.push(
+      `oneround needs a C++20 compiler and "${compiler}" does not run: ${install('g++', 'xcode-select --install')}, or name another in CXX.`,
+    )
   } else if (!has(command, [...flags, '-std=c++20', '-x', 'c++', '-fsyntax-only', '-'], cpp20)) {
-    sentences.push(`oneround needs a C++20 compiler and "${compiler}" is too old for it: use g++ 11, clang 14 or newer, and name it in CXX.`)
+    sentences.push(
+      `oneround needs a C++20 compiler and "${compiler}" is too old for it: use g++ 11, clang 14 or newer, and name it in CXX.`,
+    )
   }
   if (!has(env.MAKE || 'make', ['--version'])) {
-    sentences.push(`oneround needs make and "${env.MAKE || 'make'}" does not run: ${install('make', 'xcode-select --install')}.`)
+    sentences.push(
+      `oneround needs make and "${env.MAKE || 'make'}" does not run: ${install('make', 'xcode-select --install')}.`,
+    )
   }
   const python = env.PYTHON || env.npm_config_python || 'python3'
   if (!has(python, ['-c', 'import sys; sys.exit(sys.version_info < (3, 8))'])) {
-    sentences.push(`oneround needs Python 3.8 or newer for node-gyp and "${python}" is none: ${install('python3', 'xcode-select --install')}.`)
+    sentences.push(
+      `oneround needs Python 3.8 or newer for node-gyp and "${python}" is none: ${install('python3', 'xcode-select --install')}.`,
+    )
   }
   return sentences
 }

@@ -2,7 +2,7 @@
 export { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adapter/adapter.js'
 export { loadPeft, savePeft } from './adapter/peft.js'
 export { type Aggregate, type Aggregator, openAggregator } from './aggregate/aggregator.js'
-export { type DataOptions, type Dataset, type Example } from './data/dataset.js'
+export type { DataOptions, Dataset, Example } from './data/dataset.js'
 export { loadExamples } from './data/load.js'
 export { type ErrorCode, OneroundError } from './errors.js'
 export type { ChoiceQuestion } from './evaluate/choice.js'
@@ -12,18 +12,28 @@ export { type GenerateOptions, generate } from './evaluate/generate.js'
 export type { TextEnd } from './evaluate/generator.js'
 export type { EvaluateOptions, Score } from './evaluate/loss.js'
 export { slidingPerplexity, type WindowOptions } from './evaluate/perplexity.js'
-export { type Arm, type ArmName } from './federation/arms.js'
+export type { Arm, ArmName } from './federation/arms.js'
 export { type Closed, closeRound } from './federation/server.js'
-export { simulate, type SimulateOptions } from './federation/simulate.js'
+export { type SimulateOptions, simulate } from './federation/simulate.js'
 export { type Model, openModel } from './model/open.js'
 export { readSafetensorsHeader } from './model/safetensors.js'
-export { type ModelSpec } from './model/spec.js'
-export { type JobOptions, type Progress } from './train/job.js'
-export { type MemoryNotice } from './train/memory.js'
+export type { ModelSpec } from './model/spec.js'
+export type { JobOptions, Progress } from './train/job.js'
+export type { MemoryNotice } from './train/memory.js'
 export { type Start, startOfRound } from './train/start.js'
-export { train, type TrainJobOptions } from './train/train.js'
+export { type TrainJobOptions, train } from './train/train.js'
 export { checkUpdate } from './update/checks.js'
 export { createPlan, type PlanOptions } from './update/create-plan.js'
-export { type Method, parsePlan, type Plan, planSha256, readPlan, type Trainable, type TrainOptions, type Weights, writePlan } from './update/plan.js'
+export {
+  type Method,
+  type Plan,
+  parsePlan,
+  planSha256,
+  readPlan,
+  type Trainable,
+  type TrainOptions,
+  type Weights,
+  writePlan,
+} from './update/plan.js'
 export { writeReceipt } from './update/receipt.js'
 export { parseUpdate, readUpdate, serializeUpdate, type Update, type UpdateInfo } from './update/update.js'

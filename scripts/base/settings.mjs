@@ -30,7 +30,7 @@ export const CONFIG = {
 export const TRAINING = {
   window: 256,
   batch: 8,
-  epochs: 6,
+  epochs: 4,
   schedule: 'cosine',
   learningRate: 2e-3,
   warmup: 0.03,

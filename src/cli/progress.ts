@@ -101,8 +101,11 @@ function describe(progress: Progress): string {
 }
 
 function title(progress: Progress): string {
+  const { phase, client } = progress
+  // Pooled training runs under one client's name, which would only repeat the phase.
+  const who = client === undefined || phase.endsWith(` ${client}`) ? '' : ` ${client}`
   const round = progress.round === undefined ? '' : ` round ${progress.round}`
-  return shorten(`${progress.phase}${progress.client === undefined ? '' : ` ${progress.client}`}${round}`, 34)
+  return `${shorten(`${phase}${who}`, 36)}${round}`
 }
 
 function facts(progress: Progress): string[] {

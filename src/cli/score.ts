@@ -8,7 +8,7 @@ export function scoreText(score: Score, facts: Readonly<Record<string, number>>)
   const lines: [string, string][] = []
   if (score.accuracy !== undefined) lines.push(['accuracy', withError(share(score.accuracy), error?.accuracy, share)])
   if (score.accuracyNormalized !== undefined)
-    lines.push(['a character', withError(share(score.accuracyNormalized), error?.accuracyNormalized, share)])
+    lines.push(['by length', withError(share(score.accuracyNormalized), error?.accuracyNormalized, share)])
   lines.push(['loss', `${withError(formatLoss(score.loss), error?.loss, formatLoss)} nats a token`])
   lines.push(['perplexity', withError(formatPerplexity(score.perplexity), error?.perplexity, formatPerplexity)])
   const { examples, cut } = facts

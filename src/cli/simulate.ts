@@ -16,7 +16,7 @@ import { describeClosing } from '../report/page.js'
 import { reading } from '../report/reading.js'
 import { writeReport } from '../report/report.js'
 import { readReport } from '../report/run.js'
-import { armsTable, textTable } from '../report/table.js'
+import { armsTable, paragraph, textTable } from '../report/table.js'
 import { createPlan } from '../update/create-plan.js'
 import { readPlan } from '../update/plan.js'
 import { baseOf } from './base.js'
@@ -117,7 +117,9 @@ export async function comparison(folder: string): Promise<Result & { json: objec
   const sentence = reading(arms)
   const adapters = closings.map((closing) => `adapter of ${closing.arm}: ${describeClosing(closing)}`)
   const files = `Run folder ${folder}, adapter ${join(folder, 'adapter')}, report ${report}`
-  const text = [armsTable(arms), adapters.join('\n'), sentence, files].filter((part) => part !== '').join('\n\n')
+  const text = [armsTable(arms), adapters.join('\n'), paragraph(sentence), files]
+    .filter((part) => part !== '')
+    .join('\n\n')
   return { json: { run: folder, report, start: plan.start, reading: sentence, adapters: closings, arms }, text }
 }
 

@@ -36,7 +36,7 @@ export class LossEvaluator implements Disposable {
     const overlay = adapter ? overlayOf(adapter) : []
     this.#session = openSession(
       base,
-      { slots: [], overlay, threads: threadsOf(o), ...shape, training: false, cache: 0 },
+      { slots: [], overlay, threads: threadsOf(o), ...shape, training: false },
       { onMemory: o.onMemory },
     )
   }

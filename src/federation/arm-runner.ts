@@ -93,7 +93,14 @@ export class ArmRunner implements Disposable {
     const arms: Arm[] = []
     for (const [client, { bytes, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
       const { adapter } = parseUpdate(bytes, armPlan)
-      arms.push({ name: 'client', client, ...(await this.#judge('client', adapter)), bytesUp: 0, bytesDown: 0, seconds })
+      arms.push({
+        name: 'client',
+        client,
+        ...(await this.#judge('client', adapter)),
+        bytesUp: 0,
+        bytesDown: 0,
+        seconds,
+      })
     }
     return arms
   }
@@ -103,10 +110,22 @@ export class ArmRunner implements Disposable {
     const pooled = pool(this.#o.datasets, plan)
     const start = initialStart(pooled.plan)
     const kept = await store.update('pooled', 1, 'pooled')
-    const sent = kept ?? (await this.#train('pooled', pooled.plan, 'pooled', pooled.data, start, this.#o.job.signal, { orderOf: pooled.orderOf }))
+    const sent =
+      kept ??
+      (await this.#train('pooled', pooled.plan, 'pooled', pooled.data, start, this.#o.job.signal, {
+        orderOf: pooled.orderOf,
+      }))
     const { adapter } = parseUpdate(sent.bytes, pooled.plan)
     const bytesDown = (Buffer.byteLength(planText(plan)) + travelBytes(adapter)) * this.#names().length
-    return [{ name: 'pooled', ...(await this.#judge('pooled', adapter)), bytesUp: pooled.characters, bytesDown, seconds: sent.seconds }]
+    return [
+      {
+        name: 'pooled',
+        ...(await this.#judge('pooled', adapter)),
+        bytesUp: pooled.characters,
+        bytesDown,
+        seconds: sent.seconds,
+      },
+    ]
   }
 
   async #federatedArm(name: ArmName, isResult: boolean): Promise<Arm[]> {
@@ -138,7 +157,8 @@ export class ArmRunner implements Disposable {
       await savePeft(aggregate.adapter, folder.adapterFolder, { base: plan.base.id, method: aggregate.method })
       await folder.finish(...this.#adapterFiles(folder))
     }
-    const bytesDown = (Buffer.byteLength(planText(armPlan)) + travelBytes(aggregate.adapter)) * clients.length + bytesOfStarts
+    const bytesDown =
+      (Buffer.byteLength(planText(armPlan)) + travelBytes(aggregate.adapter)) * clients.length + bytesOfStarts
     return [{ name, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
   }
 
@@ -172,9 +192,19 @@ export class ArmRunner implements Disposable {
       keepCheckpoint: true,
       checkpointSeconds: this.#o.checkpointSeconds,
       resume: true,
-      onProgress: (progress) => job.onProgress?.({ ...progress, phase: `train ${arm}` }),
+      onProgress: ({ client: _, ...progress }) => job.onProgress?.({ ...progress, ...who, phase: `train ${arm}` }),
       onStep: ({ step, steps, loss, tokens, gradientNorm, learningRate }) =>
-        this.#event({ event: 'step', arm, ...who, round: start.round, step: (start.round - 1) * steps + step, loss, tokens, gradientNorm, learningRate }),
+        this.#event({
+          event: 'step',
+          arm,
+          ...who,
+          round: start.round,
+          step: (start.round - 1) * steps + step,
+          loss,
+          tokens,
+          gradientNorm,
+          learningRate,
+        }),
       ...more,
     })
     const seconds = (performance.now() - began) / 1000
@@ -182,7 +212,16 @@ export class ArmRunner implements Disposable {
     await store.keepUpdate(arm, start.round, client, { bytes, seconds })
     if (checkpoint) await dropCheckpoint(checkpoint)
     const { lossBefore, lossAfter } = info
-    await this.#event({ event: 'update', arm, ...who, round: start.round, bytes: bytes.byteLength, seconds, lossBefore, lossAfter })
+    await this.#event({
+      event: 'update',
+      arm,
+      ...who,
+      round: start.round,
+      bytes: bytes.byteLength,
+      seconds,
+      lossBefore,
+      lossAfter,
+    })
     return { bytes, seconds }
   }
 

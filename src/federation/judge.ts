@@ -12,7 +12,12 @@ export interface Judgement {
 }
 
 /** Judges one adapter (or the base) on every client's held-out part. */
-export async function judge(base: Model, adapter: Adapter | undefined, heldOut: ReadonlyMap<string, Dataset>, o: JobOptions): Promise<Judgement> {
+export async function judge(
+  base: Model,
+  adapter: Adapter | undefined,
+  heldOut: ReadonlyMap<string, Dataset>,
+  o: JobOptions,
+): Promise<Judgement> {
   const all: Example[] = [...heldOut.values()].flatMap((part) => [...part.examples])
   const total = all.reduce((sum, example) => sum + example.ids.length, 0)
   using evaluator = new LossEvaluator(base, adapter, all, o)

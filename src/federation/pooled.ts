@@ -24,11 +24,11 @@ export function pool(clients: ReadonlyMap<string, Dataset>, plan: Plan): Pooled 
   for (const name of [...clients.keys()].sort()) {
     const training = clients.get(name)?.heldOut(plan.data.heldOut).train.examples ?? []
     parts.push({ first: examples.length, count: training.length })
-    examples.push(...training)
+    for (const example of training) examples.push(example)
   }
   const { seed } = plan.train
   const owners = new Int32Array(examples.length)
-  parts.forEach((part, index) => owners.fill(index, part.first, part.first + part.count))
+  for (const [index, part] of parts.entries()) owners.fill(index, part.first, part.first + part.count)
   const whole = planOfArm(plan, { rounds: 1, epochs: horizonOf(plan) })
   return {
     data: makeDataset(examples),

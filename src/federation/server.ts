@@ -32,7 +32,12 @@ export async function closeRound(
   const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay })
   const taken: Update[] = []
   for (const source of updates) {
-    const update = typeof source === 'string' ? await readUpdate(source, plan) : source instanceof Uint8Array ? parseUpdate(source, plan) : source
+    const update =
+      typeof source === 'string'
+        ? await readUpdate(source, plan)
+        : source instanceof Uint8Array
+          ? parseUpdate(source, plan)
+          : source
     await aggregator.add(update)
     taken.push(update)
   }

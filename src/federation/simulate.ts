@@ -8,8 +8,8 @@ import { type JobOptions, threadsOf } from '../train/job.js'
 import { checkBase } from '../train/prepare.js'
 import { dataDigest } from '../train/train.js'
 import { type Plan, planText } from '../update/plan.js'
-import { type Arm, type ArmName, checkCompare, defaultCompare, resultArm } from './arms.js'
 import { ArmRunner } from './arm-runner.js'
+import { type Arm, type ArmName, checkCompare, defaultCompare, resultArm } from './arms.js'
 import { folderStore, memoryStore } from './store.js'
 
 export interface SimulateOptions extends JobOptions {
@@ -43,12 +43,32 @@ export async function simulate(
   const threads = threadsOf(o)
   const datasets = checkClients(clients, plan)
   await checkBase(base, plan)
-  const folder = o.folder === undefined ? undefined : await openRun(o.folder, { plan: planText(plan), resume: o.resume, environment: environment({ threads }) })
+  const folder =
+    o.folder === undefined
+      ? undefined
+      : await openRun(o.folder, { plan: planText(plan), resume: o.resume, environment: environment({ threads }) })
   const store = folder ? folderStore(folder, plan.base.id) : memoryStore()
   try {
     await checkData(folder, datasets)
-    await folder?.metrics.append({ event: 'run', clients: [...datasets.keys()], compare, threads, concurrency, resumed: folder.resumed })
-    using runner = new ArmRunner({ base, plan, datasets, store, folder, threads, concurrency, job: o, checkpointSeconds: o.checkpointSeconds })
+    await folder?.metrics.append({
+      event: 'run',
+      clients: [...datasets.keys()],
+      compare,
+      threads,
+      concurrency,
+      resumed: folder.resumed,
+    })
+    using runner = new ArmRunner({
+      base,
+      plan,
+      datasets,
+      store,
+      folder,
+      threads,
+      concurrency,
+      job: o,
+      checkpointSeconds: o.checkpointSeconds,
+    })
     const arms: Arm[] = []
     const result = resultArm(plan, compare)
     for (const name of compare) arms.push(...(await runner.arm(name, name === result)))
@@ -64,10 +84,17 @@ export async function simulate(
 function checkClients(clients: Record<string, Dataset>, plan: Plan): Map<string, Dataset> {
   const names = Object.keys(clients)
   if (names.length === 0) {
-    throw new OneroundError('ARGUMENT', 'A federation needs clients.', { found: 'none', expected: 'at least one', fix: 'Give the data of each client.' })
+    throw new OneroundError('ARGUMENT', 'A federation needs clients.', {
+      found: 'none',
+      expected: 'at least one',
+      fix: 'Give the data of each client.',
+    })
   }
   const listed = plan.clients.map((client) => client.name)
-  if (listed.length > 0 && (listed.some((name) => !names.includes(name)) || names.some((name) => !listed.includes(name)))) {
+  if (
+    listed.length > 0 &&
+    (listed.some((name) => !names.includes(name)) || names.some((name) => !listed.includes(name)))
+  ) {
     throw new OneroundError('MISMATCH', 'The data does not hold the clients of the plan.', {
       found: names.join(', '),
       expected: listed.join(', '),
@@ -117,5 +144,9 @@ async function checkData(folder: RunFolder | undefined, datasets: ReadonlyMap<st
 
 function checkConcurrency(concurrency: number): number {
   if (Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= 1024) return concurrency
-  throw new OneroundError('ARGUMENT', 'concurrency is not a count.', { found: String(concurrency), expected: '1 to 1024', fix: 'Leave it out, or give a small whole number.' })
+  throw new OneroundError('ARGUMENT', 'concurrency is not a count.', {
+    found: String(concurrency),
+    expected: '1 to 1024',
+    fix: 'Leave it out, or give a small whole number.',
+  })
 }

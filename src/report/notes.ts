@@ -20,7 +20,7 @@ export function notesOf(plan: Plan, arms: readonly Arm[]): string[] {
   }
   if (names.has('pooled')) {
     notes.push(
-      'Pooled training sees all text in one place. It is what a federation gives up, so it is a mark and not a rival.',
+      'Pooled training sees all text in one place. It is what a federation gives up, so it is a mark and not a rival. At the same batch it also takes as many optimizer steps as all clients together, where each client takes only its own: part of the gap is steps.',
     )
   }
   notes.push(

@@ -106,7 +106,7 @@ function strip(arms: readonly Arm[], colours: Map<string, number>): string {
     clients: [...column.perClient].map(([name, score]) => ({ name, loss: score.loss })),
   }))
   const chart = stripChart({ title: `Held-out loss of ${rows.map((row) => row.name).join(', ')}`, rows })
-  return `<h2>Held-out loss</h2><figure>${chart}<figcaption>Nats a token, lower is better. The dot is all clients' held-out text, each tick one client's; alone is each client's own adapter on its own text.</figcaption></figure>`
+  return `<h2>Held-out loss</h2><figure><div class="wide">${chart}</div><figcaption>Nats a token, lower is better. The dot is all clients' held-out text, each tick one client's; alone is each client's own adapter on its own text.</figcaption></figure>`
 }
 
 function armTable(arms: readonly Arm[]): string {

@@ -20,7 +20,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { padding: .38rem .75rem; text-align: right; border-bottom: 1px solid var(--faint); white-space: nowrap; font-weight: 400; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-size: .82rem; border-bottom: 1px solid var(--soft); vertical-align: bottom; }
-tbody th { white-space: normal; overflow-wrap: anywhere; }
+tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
+.wide > svg { min-width: 34rem; }
 tr.all th, tr.all td { font-weight: 650; border-bottom: 0; border-top: 1px solid var(--soft); }
 td small { color: var(--soft); font-size: .82em; margin-left: .35em; }
 figure { margin: 1rem 0 0; }

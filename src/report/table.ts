@@ -69,6 +69,17 @@ export function textTable(heading: readonly string[], rows: readonly (readonly s
   return [line(heading), rule, ...rows.map(line)].join('\n')
 }
 
+/** A sentence in lines of at most `width` characters, broken at spaces. */
+export function paragraph(text: string, width = 100): string {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const line = lines.at(-1)
+    if (line !== undefined && length(line) + 1 + length(word) <= width) lines[lines.length - 1] = `${line} ${word}`
+    else lines.push(word)
+  }
+  return lines.join('\n')
+}
+
 function length(text: string): number {
   return [...text].length
 }

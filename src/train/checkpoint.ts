@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { OneroundError } from '../errors.js'
-import { readSafetensors, serializeSafetensors, type SafetensorsTensor } from '../model/safetensors.js'
+import { readSafetensors, type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
 import type { NativeSession } from '../native/binding.js'
 import { writeAtomic } from '../run/atomic.js'
 
@@ -32,7 +32,11 @@ function bytesOf(values: Float32Array): Uint8Array {
 }
 
 /** Writes parameters, moments and counters beside `file` and renames: a kill leaves the old checkpoint or the new one. */
-export async function saveCheckpoint(file: string, identity: CheckpointIdentity, state: CheckpointState): Promise<void> {
+export async function saveCheckpoint(
+  file: string,
+  identity: CheckpointIdentity,
+  state: CheckpointState,
+): Promise<void> {
   const tensors = new Map<string, SafetensorsTensor>()
   for (const name of tensorNames) {
     tensors.set(name, { dtype: 'F32', shape: [state[name].length], data: bytesOf(state[name]) })
@@ -48,7 +52,11 @@ export async function saveCheckpoint(file: string, identity: CheckpointIdentity,
 }
 
 /** The state of a session after `stepsDone` steps of the loop. */
-export function captureState(session: NativeSession, stepsDone: number, numbers: Record<string, number>): CheckpointState {
+export function captureState(
+  session: NativeSession,
+  stepsDone: number,
+  numbers: Record<string, number>,
+): CheckpointState {
   const { first, second, steps } = session.optimizerState()
   return { parameters: session.parameters(), first, second, optimizerSteps: steps, stepsDone, numbers }
 }
@@ -60,17 +68,29 @@ export function restoreState(session: NativeSession, state: CheckpointState): vo
 }
 
 /** Reads a checkpoint. Absent: undefined. Of another plan, client, round, start or data: MISMATCH. */
-export async function readCheckpoint(file: string, identity: CheckpointIdentity, count: number): Promise<CheckpointState | undefined> {
+export async function readCheckpoint(
+  file: string,
+  identity: CheckpointIdentity,
+  count: number,
+): Promise<CheckpointState | undefined> {
   if (!existsSync(file)) return undefined
   const { metadata, tensors } = await readSafetensors(file)
   const fix = `Remove ${file} to start from the beginning.`
   if (metadata.kind !== kind) {
-    throw new OneroundError('MALFORMED', `${file} is not a checkpoint.`, { found: metadata.kind ?? 'no kind', expected: kind, fix })
+    throw new OneroundError('MALFORMED', `${file} is not a checkpoint.`, {
+      found: metadata.kind ?? 'no kind',
+      expected: kind,
+      fix,
+    })
   }
   for (const [key, value] of Object.entries(identity)) {
     const found = metadata[`identity.${key}`]
     if (found !== value) {
-      throw new OneroundError('MISMATCH', `The checkpoint ${file} belongs to another ${key}.`, { found: found ?? 'none', expected: value, fix })
+      throw new OneroundError('MISMATCH', `The checkpoint ${file} belongs to another ${key}.`, {
+        found: found ?? 'none',
+        expected: value,
+        fix,
+      })
     }
   }
   const read = (name: string): Float32Array => {
@@ -87,7 +107,11 @@ export async function readCheckpoint(file: string, identity: CheckpointIdentity,
   const integer = (key: string): number => {
     const value = Number(metadata[key])
     if (!Number.isSafeInteger(value) || value < 0) {
-      throw new OneroundError('MALFORMED', `The checkpoint ${file} has no valid ${key}.`, { found: metadata[key] ?? 'none', expected: 'a count', fix })
+      throw new OneroundError('MALFORMED', `The checkpoint ${file} has no valid ${key}.`, {
+        found: metadata[key] ?? 'none',
+        expected: 'a count',
+        fix,
+      })
     }
     return value
   }

@@ -2,7 +2,7 @@ import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
 import type { Batch, NativeSession, Slot } from '../native/binding.js'
 import { captureState, readCheckpoint, restoreState, saveCheckpoint } from './checkpoint.js'
-import { aborted, checkAborted, Clock, isAborted, type JobOptions, threadsOf } from './job.js'
+import { aborted, Clock, checkAborted, isAborted, type JobOptions, threadsOf } from './job.js'
 import { adamw } from './local.js'
 import type { MemoryNotice } from './memory.js'
 import { learningRateAt, type Schedule } from './schedule.js'
@@ -69,7 +69,14 @@ export async function trainFull(base: Model, o: FullOptions): Promise<FullResult
     })
   }
   const { rowsPerPass, longestExample } = o
-  const options = { slots: denseSlots(base), overlay: [], threads: threadsOf(o), rowsPerPass, longestExample, training: true }
+  const options = {
+    slots: denseSlots(base),
+    overlay: [],
+    threads: threadsOf(o),
+    rowsPerPass,
+    longestExample,
+    training: true,
+  }
   const session = openSession(base, options, { onMemory: o.onMemory })
   const stop = () => session.abort()
   o.signal?.addEventListener('abort', stop)

@@ -105,7 +105,12 @@ export async function runSteps(job: LocalJob): Promise<void> {
   }
 }
 
-async function stepOnce(session: NativeSession, batch: ReturnType<typeof toBatch>, options: StepOptions, signal?: AbortSignal) {
+async function stepOnce(
+  session: NativeSession,
+  batch: ReturnType<typeof toBatch>,
+  options: StepOptions,
+  signal?: AbortSignal,
+) {
   try {
     return await session.step(batch, options)
   } catch (error) {

@@ -29,7 +29,8 @@ function whatToLower(budget: MemoryBudget, sessions: number): string {
   const fixed = budget.parameters + budget.gradients + budget.optimizer
   const parts: string[] = []
   if (sessions > 1) parts.push('the concurrency')
-  if (budget.activations + budget.scratch >= fixed) parts.push('data.cutoff (activations grow with the longest example)', 'train.trainable.targets')
+  if (budget.activations + budget.scratch >= fixed)
+    parts.push('data.cutoff (activations grow with the longest example)', 'train.trainable.targets')
   else parts.push('train.trainable.rank', 'train.trainable.targets')
   return `Lower ${parts.join(' or ')}, or free memory on this machine.`
 }
@@ -38,14 +39,22 @@ function whatToLower(budget: MemoryBudget, sessions: number): string {
  * Refuses with code MEMORY what would not fit, before anything is allocated.
  * `available` is a parameter so that a test can shrink the machine.
  */
-export function checkMemory(budget: MemoryBudget, sessions = 1, available = native().cpu().memoryAvailable): MemoryNotice {
+export function checkMemory(
+  budget: MemoryBudget,
+  sessions = 1,
+  available = native().cpu().memoryAvailable,
+): MemoryNotice {
   const total = budget.total * sessions
   if (total > available) {
-    throw new OneroundError('MEMORY', `This needs ${formatBytes(total)} of memory and ${formatBytes(available)} is available.`, {
-      found: `${total} bytes needed`,
-      expected: `at most ${available} bytes`,
-      fix: whatToLower(budget, sessions),
-    })
+    throw new OneroundError(
+      'MEMORY',
+      `This needs ${formatBytes(total)} of memory and ${formatBytes(available)} is available.`,
+      {
+        found: `${total} bytes needed`,
+        expected: `at most ${available} bytes`,
+        fix: whatToLower(budget, sessions),
+      },
+    )
   }
   return { ...budget, total, available, sessions }
 }

@@ -49,7 +49,11 @@ export interface ScoreOptions {
  * Summed loss of examples under a session's present parameters, without dropout. Each example's own sum is computed
  * without regard to its neighbours and all are added in double in the order given, so batching changes no bit.
  */
-export async function sumLosses(session: NativeSession, examples: readonly Example[], o: ScoreOptions): Promise<LossSum> {
+export async function sumLosses(
+  session: NativeSession,
+  examples: readonly Example[],
+  o: ScoreOptions,
+): Promise<LossSum> {
   const total: LossSum = { sum: 0, tokens: 0 }
   const stop = () => session.abort()
   o.signal?.addEventListener('abort', stop)

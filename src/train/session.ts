@@ -47,7 +47,8 @@ export class SessionPool implements Disposable {
     if (at >= 0) session = (this.#idle.splice(at, 1)[0] as { session: NativeSession }).session
     else {
       // Idle sessions of another shape go first: they hold memory that the new one may need.
-      while (this.#idle.length > 0 && this.#idle.length + this.#busy.size >= this.#most) this.#idle.shift()?.session.close()
+      while (this.#idle.length > 0 && this.#idle.length + this.#busy.size >= this.#most)
+        this.#idle.shift()?.session.close()
       const sessions = Math.max(1, (this.#open.sessions ?? 1) - this.#busy.size)
       session = openSession(this.#base, options, { ...this.#open, sessions })
     }
@@ -75,6 +76,17 @@ export class SessionPool implements Disposable {
 }
 
 function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
-  if (a.threads !== b.threads || a.rowsPerPass !== b.rowsPerPass || a.longestExample !== b.longestExample || a.training !== b.training || a.recompute !== b.recompute || a.cache !== b.cache) return false
-  return (a.overlay === b.overlay || (a.overlay.length === 0 && b.overlay.length === 0)) && JSON.stringify(a.slots) === JSON.stringify(b.slots)
+  if (
+    a.threads !== b.threads ||
+    a.rowsPerPass !== b.rowsPerPass ||
+    a.longestExample !== b.longestExample ||
+    a.training !== b.training ||
+    a.recompute !== b.recompute ||
+    a.cache !== b.cache
+  )
+    return false
+  return (
+    (a.overlay === b.overlay || (a.overlay.length === 0 && b.overlay.length === 0)) &&
+    JSON.stringify(a.slots) === JSON.stringify(b.slots)
+  )
 }

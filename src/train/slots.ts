@@ -1,4 +1,4 @@
-import { makeAdapter, type Adapter, type AdapterLayer, type Layer } from '../adapter/adapter.js'
+import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from '../adapter/adapter.js'
 import type { OverlayLayer, Slot } from '../native/binding.js'
 
 /** The trainable slots of a plan's layers, in the plan's order. */
@@ -27,7 +27,10 @@ export function flatten(layers: readonly AdapterLayer[]): Float32Array {
 /** The flat buffer -> an adapter that owns its numbers. */
 export function unflatten(layers: readonly Layer[], flat: Float32Array): Adapter {
   let at = 0
-  const take = (count: number) => flat.slice(at, (at += count))
+  const take = (count: number) => {
+    at += count
+    return flat.slice(at - count, at)
+  }
   return makeAdapter(
     layers.map((layer) => {
       const a = take(layer.rank * layer.in)

@@ -2,12 +2,20 @@ import { createHash } from 'node:crypto'
 import type { Adapter } from '../adapter/adapter.js'
 import { order } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
+import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
 import type { NativeSession } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
 import { planSha256 } from '../update/plan.js'
 import { makeUpdate, shareable, type Update, type UpdateInfo } from '../update/update.js'
-import { captureState, type CheckpointIdentity, dropCheckpoint, readCheckpoint, restoreState, saveCheckpoint } from './checkpoint.js'
+import {
+  type CheckpointIdentity,
+  captureState,
+  dropCheckpoint,
+  readCheckpoint,
+  restoreState,
+  saveCheckpoint,
+} from './checkpoint.js'
 import { Clock, isAborted, type JobOptions, threadsOf } from './job.js'
 import { runSteps, type StepRecord } from './local.js'
 import type { MemoryNotice } from './memory.js'
@@ -49,12 +57,19 @@ export async function train(
   plan: Plan,
   o: TrainJobOptions & { round?: number; start?: Adapter },
 ): Promise<Update> {
+  checkClient(plan, o.client)
   await checkBase(base, plan)
   return trainFrom(base, data, plan, startOfRound(plan, o.round ?? 1, o.start), o)
 }
 
 /** As `train`, from a start that is already made (and shared by the clients of a round), with a base already checked. */
-export async function trainFrom(base: Model, data: Dataset, plan: Plan, start: Start, o: TrainJobOptions): Promise<Update> {
+export async function trainFrom(
+  base: Model,
+  data: Dataset,
+  plan: Plan,
+  start: Start,
+  o: TrainJobOptions,
+): Promise<Update> {
   const prepared = prepare(data, plan, start, threadsOf(o))
   const pool = o.sessions ?? new SessionPool(base, 1, { onMemory: o.onMemory })
   const session = pool.acquire(prepared.session)
@@ -66,13 +81,24 @@ export async function trainFrom(base: Model, data: Dataset, plan: Plan, start: S
   }
 }
 
-async function trainIn(session: NativeSession, prepared: Prepared, data: Dataset, plan: Plan, start: Start, o: TrainJobOptions): Promise<Update> {
+async function trainIn(
+  session: NativeSession,
+  prepared: Prepared,
+  data: Dataset,
+  plan: Plan,
+  start: Start,
+  o: TrainJobOptions,
+): Promise<Update> {
   const { training, heldOut, perStep, stepsPerEpoch, schedule, shape } = prepared
   const identity = checkpointIdentity(plan, start, data, o.client)
-  const saved = o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint, identity, session.parameterCount) : undefined
+  const saved =
+    o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint, identity, session.parameterCount) : undefined
   if (saved) restoreState(session, saved)
   else resetSession(session, start)
-  const held = async () => (heldOut.tokens > 0 ? meanLoss(await sumLosses(session, heldOut.examples, { ...shape, signal: o.signal })) : undefined)
+  const held = async () =>
+    heldOut.tokens > 0
+      ? meanLoss(await sumLosses(session, heldOut.examples, { ...shape, signal: o.signal }))
+      : undefined
   const lossBefore = saved ? saved.numbers.lossBefore : await held()
   const numbers: Record<string, number> = lossBefore === undefined ? {} : { lossBefore }
 
@@ -147,11 +173,26 @@ async function trainIn(session: NativeSession, prepared: Prepared, data: Dataset
   return update
 }
 
+/** The server would refuse the update of a stranger; better before hours of training. */
+function checkClient(plan: Plan, client: string): void {
+  const names = plan.clients.map(({ name }) => name)
+  if (names.length === 0 || names.includes(client)) return
+  throw new OneroundError('MISMATCH', `The plan has no client '${client}'.`, {
+    found: client,
+    expected: names.slice(0, 20).join(', '),
+    fix: "Give the client's name in the plan.",
+  })
+}
+
 /** Sets everything that a session carries from step to step: nothing of its last owner is left. */
 function resetSession(session: NativeSession, start: Start): void {
   const parameters = flatten(start.trained.layers)
   session.setParameters(parameters)
-  session.setOptimizerState({ first: new Float32Array(parameters.length), second: new Float32Array(parameters.length), steps: 0 })
+  session.setOptimizerState({
+    first: new Float32Array(parameters.length),
+    second: new Float32Array(parameters.length),
+    steps: 0,
+  })
 }
 
 function checkpointIdentity(plan: Plan, start: Start, data: Dataset, client: string): CheckpointIdentity {

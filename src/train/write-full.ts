@@ -9,8 +9,8 @@ export function toBfloat16(values: Float32Array): Uint16Array {
   const out = new Uint16Array(values.length)
   for (let i = 0; i < bits.length; i++) {
     const word = bits[i] ?? 0
-    const isNaN = (word & 0x7fffffff) > 0x7f800000
-    out[i] = isNaN ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
+    const notNumber = (word & 0x7fffffff) > 0x7f800000
+    out[i] = notNumber ? (word >>> 16) | 0x40 : (word + 0x7fff + ((word >>> 16) & 1)) >>> 16
   }
   return out
 }
@@ -20,7 +20,12 @@ export function toBfloat16(values: Float32Array): Uint16Array {
  * config.json, which is given as it shall stand there. Tokenizer files are the caller's. config.json is placed last:
  * a folder without it is no model.
  */
-export async function writeFullModel(folder: string, spec: ModelSpec, parameters: Float32Array, config: object): Promise<void> {
+export async function writeFullModel(
+  folder: string,
+  spec: ModelSpec,
+  parameters: Float32Array,
+  config: object,
+): Promise<void> {
   const tensors = new Map<string, SafetensorsTensor>()
   let at = 0
   for (const { name, shape } of spec.tensors) {

@@ -1,5 +1,5 @@
 /** The commands one after another as a person types them, each a process of its own, on a base of a few thousand numbers. */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { buildCli, type Ended, start, temporary } from './built.js'
@@ -275,46 +275,5 @@ describe('a federation by hand', () => {
       arms: { perClient: object }[]
     }
     expect(Object.keys(arms[0]?.perClient ?? {})).toEqual(['x', 'y', 'z'])
-  })
-})
-
-describe('Ctrl-C', () => {
-  const words = (out: string) => [
-    'simulate',
-    '--base',
-    'base',
-    '--data',
-    'clients',
-    '--epochs',
-    '24',
-    ...small,
-    '--compare',
-    '1x24',
-    '--out',
-    out,
-  ]
-
-  it('ends a run with 130, and --resume finishes it with the same bits', async () => {
-    await json(...words('run/whole'))
-    const { child, ended } = start(main, folder, words('run/cut'))
-    // Work has begun as soon as there is a step in the metrics.
-    const metrics = join(folder, 'run/cut/metrics.jsonl')
-    const limit = performance.now() + 30_000
-    while (!(existsSync(metrics) && readFileSync(metrics, 'utf8').includes('"step"')) && performance.now() < limit) {
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-    child.kill('SIGINT')
-    const { code, out, err } = await ended
-    expect(code, err).toBe(130)
-    expect(out).toBe('')
-    expect(err).toContain('--resume')
-    expect(existsSync(join(folder, 'run/cut/adapter/adapter_config.json'))).toBe(false)
-
-    const refused = await run(...words('run/cut'))
-    expect(refused.code).toBe(1)
-    expect(refused.err).toContain('--resume')
-
-    await json(...words('run/cut'), '--resume')
-    expect(weights('run/cut/adapter').equals(weights('run/whole/adapter'))).toBe(true)
   })
 })

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCommandLine } from '../../src/cli/program.js'
 import { temporary } from './built.js'
-import { writeSmallWorld } from './small-data.js'
+import { refusalCases } from './refusal-cases.js'
+import { smallSettings as small, writeSmallWorld } from './small-data.js'
 import { testTerminal } from './terminal.js'
 
 const folder = temporary()
@@ -15,8 +16,6 @@ async function run(...words: string[]) {
   const code = await runCommandLine(words, terminal)
   return { code, output: terminal.output(), errors: terminal.errors() }
 }
-
-const small = ['--rank', '2', '--targets', 'q_proj', '--cutoff', '64', '--epochs', '1', '--batch', '4']
 
 async function plan(out: string, ...more: string[]): Promise<void> {
   const { code, errors } = await run(
@@ -66,228 +65,12 @@ beforeAll(async () => {
 }, 120_000)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
-interface Case {
-  what: string
-  words: () => string[]
-  code: 1 | 2
-  says: RegExp
-  /** what must not have appeared */
-  absent?: string
-}
-
-const train = (...more: string[]) => [
-  'train',
-  at('plan.json'),
-  '--client',
-  'north',
-  '--data',
-  at('clients', 'north.jsonl'),
-  '--out',
-  at('x.update.safetensors'),
-  ...more,
-]
-const simulate = (...more: string[]) => ['simulate', '--base', at('base'), '--data', at('clients'), ...small, ...more]
-const cases: Case[] = [
-  {
-    what: 'a broken row, by file and line',
-    words: () => ['evaluate', '--base', at('base'), '--data', at('bad.jsonl')],
-    code: 1,
-    says: /bad\.jsonl.*\b2\b.*expected/,
-  },
-  {
-    what: 'a client that the plan does not know',
-    words: () => [
-      'train',
-      at('plan.json'),
-      '--client',
-      'west',
-      '--data',
-      at('clients', 'north.jsonl'),
-      '--base',
-      at('base'),
-      '--out',
-      at('x.update.safetensors'),
-    ],
-    code: 1,
-    says: /found west, expected north, south/,
-    absent: 'x.update.safetensors',
-  },
-  {
-    what: 'training without a base',
-    words: () => train(),
-    code: 2,
-    says: /--base PATH/,
-    absent: 'x.update.safetensors',
-  },
-  {
-    what: 'a round that the plan does not have',
-    words: () => train('--base', at('base'), '--round', '2'),
-    code: 2,
-    says: /found 2, expected 1 to 1/,
-  },
-  {
-    what: 'a second round without its start',
-    words: () => [
-      'train',
-      at('two.json'),
-      '--client',
-      'north',
-      '--data',
-      at('clients', 'north.jsonl'),
-      '--base',
-      at('base'),
-      '--round',
-      '2',
-      '--out',
-      at('x.update.safetensors'),
-    ],
-    code: 2,
-    says: /--start/,
-    absent: 'x.update.safetensors',
-  },
-  {
-    what: 'more threads than there can be',
-    words: () => train('--base', at('base'), '--threads', '5000'),
-    code: 2,
-    says: /found 5000, expected .*1024/,
-  },
-  {
-    what: 'an update of another plan, by client and rule',
-    words: () => ['inspect', at('north.update.safetensors'), '--plan', at('other.json')],
-    code: 1,
-    says: /client 'north'.*rule 'plan'/,
-  },
-  {
-    what: 'the same in a sum, which is then not made',
-    words: () => ['aggregate', at('other.json'), at('north.update.safetensors'), '--out', at('sum')],
-    code: 1,
-    says: /client 'north'.*rule 'plan'/,
-    absent: 'sum',
-  },
-  {
-    what: 'an update twice',
-    words: () => [
-      'aggregate',
-      at('plan.json'),
-      at('north.update.safetensors'),
-      at('north.update.safetensors'),
-      '--out',
-      at('sum'),
-    ],
-    code: 1,
-    says: /north/,
-    absent: 'sum',
-  },
-  {
-    what: 'an update that was cut short',
-    words: () => ['aggregate', at('plan.json'), at('cut.update.safetensors'), '--out', at('sum')],
-    code: 1,
-    says: /cut\.update\.safetensors/,
-    absent: 'sum',
-  },
-  {
-    what: 'an update with NaN',
-    words: () => ['aggregate', at('plan.json'), at('nan.update.safetensors'), '--out', at('sum')],
-    code: 1,
-    says: /rule 'finite'/,
-    absent: 'sum',
-  },
-  {
-    what: 'a method chosen before the last round',
-    words: () => ['aggregate', at('two.json'), at('north.update.safetensors'), '--method', 'stack', '--out', at('sum')],
-    code: 2,
-    says: /only for the last round: found --method in round 1 of 2/,
-    absent: 'sum',
-  },
-  {
-    what: 'a state file, which is not built',
-    words: () => ['aggregate', at('plan.json'), at('north.update.safetensors'), '--state', 's', '--out', at('sum')],
-    code: 1,
-    says: /not built yet/,
-    absent: 'sum',
-  },
-  {
-    what: 'a plan where an update is judged',
-    words: () => ['inspect', at('plan.json'), '--plan', at('plan.json')],
-    code: 2,
-    says: /judges updates only/,
-  },
-  {
-    what: 'an optimizer that is not built, by name',
-    words: () => ['plan', '--base', at('base'), '--clients', 'a', '--optimizer', 'sgd', '--out', at('x.json')],
-    code: 1,
-    says: /not built yet: 'sgd'/,
-    absent: 'x.json',
-  },
-  {
-    what: 'a config that is not an object',
-    words: () => ['plan', '--base', at('base'), '--clients', 'a', '--config', at('list.json'), '--out', at('x.json')],
-    code: 1,
-    says: /found a list/,
-    absent: 'x.json',
-  },
-  {
-    what: 'a config that is not JSON',
-    words: () => ['plan', '--base', at('base'), '--clients', 'a', '--config', at('half.json'), '--out', at('x.json')],
-    code: 1,
-    says: /half\.json/,
-    absent: 'x.json',
-  },
-  {
-    what: 'a config with an unknown option',
-    words: () => ['plan', '--base', at('base'), '--config', at('unknown.json'), '--out', at('x.json')],
-    code: 2,
-    says: /learningrate/,
-    absent: 'x.json',
-  },
-  {
-    what: 'an arm that there is not',
-    words: () => simulate('--compare', 'base,best', '--out', at('run')),
-    code: 2,
-    says: /'best'.*1x3/,
-    absent: 'run',
-  },
-  {
-    what: 'a split that is not built',
-    words: () => simulate('--split', 'sorted:label', '--out', at('run')),
-    code: 1,
-    says: /sorted:label/,
-    absent: 'run',
-  },
-  {
-    what: 'one file and no split',
-    words: () => ['simulate', '--base', at('base'), '--data', at('clients', 'north.jsonl'), '--out', at('run')],
-    code: 2,
-    says: /--split iid/,
-    absent: 'run',
-  },
-  {
-    what: 'clients that the data does not hold',
-    words: () => simulate('--clients', 'north,west', '--out', at('run')),
-    code: 1,
-    says: /found north, south, expected north, west/,
-    absent: 'run',
-  },
-  {
-    what: "a folder with somebody's files in it",
-    words: () => simulate('--compare', '1x1', '--out', at('full')),
-    code: 1,
-    says: /not a run folder.*diary\.txt/,
-    absent: 'full/plan.json',
-  },
-  {
-    what: 'a report of what is no run',
-    words: () => ['report', at('full')],
-    code: 1,
-    says: /not a run folder/,
-    absent: 'full/report.html',
-  },
-]
+const cases = refusalCases(at)
 
 describe('the command line refuses', () => {
   for (const { what, words, code, says, absent } of cases) {
     it(what, async () => {
-      const result = await run(...words())
+      const result = await run(...words)
       expect(result.errors).toMatch(says)
       expect(result.code).toBe(code)
       expect(result.output).toBe('')
@@ -299,6 +82,15 @@ describe('the command line refuses', () => {
   }
 
   it('a run that is there, unless it is resumed with the same settings', async () => {
+    const simulate = (...more: string[]) => [
+      'simulate',
+      '--base',
+      at('base'),
+      '--data',
+      at('clients'),
+      ...small,
+      ...more,
+    ]
     const words = (...more: string[]) => simulate('--compare', 'base,1x1', '--out', at('first'), ...more)
     expect((await run(...words())).code).toBe(0)
     const before = readFileSync(at('first', 'state.json'), 'utf8')

@@ -4,6 +4,9 @@ import { writeTinyBase } from './tiny-base.js'
 
 const words = 'the quick brown fox jumps over a lazy dog while seven wizards brew strange potions at dawn'.split(' ')
 
+/** Plan flags that train a small model in a moment. */
+export const smallSettings = ['--rank', '2', '--targets', 'q_proj', '--cutoff', '64', '--epochs', '1', '--batch', '4']
+
 /** Lines of eight seeded words each. */
 function rows(count: number, seed: number): string {
   let state = seed

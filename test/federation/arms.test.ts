@@ -29,7 +29,14 @@ describe('names', () => {
 
   it("default to arms at the plan's horizon", async () => {
     expect(defaultCompare(tiny.plan)).toEqual(['base', 'client', '1x3', '3x1', 'pooled'])
-    expect(defaultCompare(await tiny.planOf({ rounds: 2, epochs: 2 }))).toEqual(['base', 'client', '1x4', '2x2', '4x1', 'pooled'])
+    expect(defaultCompare(await tiny.planOf({ rounds: 2, epochs: 2 }))).toEqual([
+      'base',
+      'client',
+      '1x4',
+      '2x2',
+      '4x1',
+      'pooled',
+    ])
     expect(defaultCompare(await tiny.planOf({ rounds: 1, epochs: 1 }))).toEqual(['base', 'client', '1x1', 'pooled'])
     expect(horizonOf(tiny.plan)).toBe(3)
     expect(resultArm(tiny.plan, ['base', '1x3', '3x1'])).toBe('3x1')
@@ -51,7 +58,10 @@ describe('a comparison', () => {
       const three = steps(events, '3x1', client)
       expect(one.length).toBeGreaterThan(3)
       for (const field of ['step', 'learningRate', 'tokens']) {
-        expect(three.map((event) => event[field]), field).toEqual(one.map((event) => event[field]))
+        expect(
+          three.map((event) => event[field]),
+          field,
+        ).toEqual(one.map((event) => event[field]))
       }
       // The first round of 3x1 is the first third of 1x3; after it the start is the aggregate, so losses part.
       const third = one.length / 3
@@ -66,7 +76,10 @@ describe('a comparison', () => {
       expect(Object.keys(one.perClient)).toEqual(['east', 'north', 'south'])
       const tokens = scores.reduce((sum, score) => sum + score.tokens, 0)
       expect(one.overall.tokens).toBe(tokens)
-      expect(one.overall.loss).toBeCloseTo(scores.reduce((sum, score) => sum + score.loss * score.tokens, 0) / tokens, 10)
+      expect(one.overall.loss).toBeCloseTo(
+        scores.reduce((sum, score) => sum + score.loss * score.tokens, 0) / tokens,
+        10,
+      )
       expect(one.overall.perplexity).toBeCloseTo(Math.exp(one.overall.loss), 10)
     }
     const held = tiny.clients.north!.heldOut(tiny.plan.data.heldOut).heldOut
@@ -74,26 +87,37 @@ describe('a comparison', () => {
     expect(arm('3x1').perClient.north).toEqual(await evaluate(tiny.base, held, { adapter, threads: 1 }))
     // On its own text a client's training must help, and all together must beat the base.
     expect(arm('client', 'north').perClient.north!.loss).toBeLessThan(arm('base').perClient.north!.loss)
-    for (const name of ['1x3', '3x1', 'pooled']) expect(arm(name).overall.loss, name).toBeLessThan(arm('base').overall.loss)
+    for (const name of ['1x3', '3x1', 'pooled'])
+      expect(arm(name).overall.loss, name).toBeLessThan(arm('base').overall.loss)
 
     const size = (...path: string[]) => statSync(join(folder, ...path)).size
     const sent = (name: string) =>
       readdirSync(join(folder, 'updates', name)).reduce(
-        (sum, round) => sum + readdirSync(join(folder, 'updates', name, round)).reduce((bytes, file) => bytes + size('updates', name, round, file), 0),
+        (sum, round) =>
+          sum +
+          readdirSync(join(folder, 'updates', name, round)).reduce(
+            (bytes, file) => bytes + size('updates', name, round, file),
+            0,
+          ),
         0,
       )
     expect(arm('1x3').bytesUp).toBe(sent('1x3'))
     expect(arm('3x1').bytesUp).toBe(sent('3x1'))
     expect(arm('3x1').bytesUp / arm('1x3').bytesUp).toBeCloseTo(3, 1)
-    const plan = (epochs: number, rounds: number) => Buffer.byteLength(planText(planOfArm(tiny.plan, { epochs, rounds })))
-    const starts = size('state', '3x1', '1', 'adapter_model.safetensors') + size('state', '3x1', '2', 'adapter_model.safetensors')
+    const plan = (epochs: number, rounds: number) =>
+      Buffer.byteLength(planText(planOfArm(tiny.plan, { epochs, rounds })))
+    const starts =
+      size('state', '3x1', '1', 'adapter_model.safetensors') + size('state', '3x1', '2', 'adapter_model.safetensors')
     // Files say which method made them; that field is not among what is counted.
     const served = size('adapter', 'adapter_model.safetensors')
     expect(Math.abs(arm('3x1').bytesDown - 3 * (plan(1, 3) + starts + served))).toBeLessThan(3 * 64)
     expect(arm('1x3').bytesDown).toBeLessThan(arm('3x1').bytesDown / 2)
     expect([arm('base').bytesUp, arm('base').bytesDown, arm('client', 'east').bytesUp]).toEqual([0, 0, 0])
     expect(arm('pooled').bytesUp).toBe(
-      Object.values(tiny.clients).reduce((sum, data) => sum + data.heldOut(0.25).train.examples.reduce((n, e) => n + e.characters, 0), 0),
+      Object.values(tiny.clients).reduce(
+        (sum, data) => sum + data.heldOut(0.25).train.examples.reduce((n, e) => n + e.characters, 0),
+        0,
+      ),
     )
     expect(bits(await loadPeft(join(folder, 'adapter')))).toEqual(bits(adapter))
   })
@@ -102,7 +126,9 @@ describe('a comparison', () => {
     const nothing = await tiny.planOf({ heldOut: 0 })
     await expect(simulate(tiny.base, tiny.clients, nothing)).rejects.toMatchObject({ code: 'ARGUMENT' })
     await expect(simulate(tiny.base, {}, tiny.plan)).rejects.toMatchObject({ code: 'ARGUMENT' })
-    await expect(simulate(tiny.base, { north: tiny.clients.north! }, tiny.plan)).rejects.toMatchObject({ code: 'MISMATCH' })
+    await expect(simulate(tiny.base, { north: tiny.clients.north! }, tiny.plan)).rejects.toMatchObject({
+      code: 'MISMATCH',
+    })
     const stranger = { ...tiny.plan, base: { ...tiny.plan.base, sha256: '0'.repeat(64) } }
     await expect(simulate(tiny.base, tiny.clients, stranger)).rejects.toMatchObject({ code: 'MISMATCH' })
   })

@@ -20,7 +20,8 @@ beforeAll(async () => {
 afterAll(() => tiny[Symbol.asyncDispose]())
 
 /** What `train` asks a pool for, for client east. */
-const optionsOf = (plan: Plan) => prepare(tiny.clients.east!, plan, startOfRound(plan, 1, undefined), native().cpu().cores).session
+const optionsOf = (plan: Plan) =>
+  prepare(tiny.clients.east!, plan, startOfRound(plan, 1, undefined), native().cpu().cores).session
 
 /** A session that goes on from wherever it is. */
 function keepingParameters(session: NativeSession): NativeSession {
@@ -63,7 +64,8 @@ describe('equal clients', () => {
 describe('the same bits', () => {
   it('for any number of threads', async () => {
     const one = serializeUpdate(await update('south', { threads: 1 }))
-    for (const threads of [2, 3]) expect(serializeUpdate(await update('south', { threads })), `${threads} threads`).toEqual(one)
+    for (const threads of [2, 3])
+      expect(serializeUpdate(await update('south', { threads })), `${threads} threads`).toEqual(one)
   })
 
   it('for any order of clients and any concurrency', async () => {
@@ -73,14 +75,22 @@ describe('the same bits', () => {
     const reversed = Object.fromEntries(Object.entries(tiny.clients).reverse())
     expect(bits((await simulate(tiny.base, reversed, plan, options)).adapter)).toEqual(bits(adapter))
     for (const concurrency of [2, 3]) {
-      expect(bits((await simulate(tiny.base, reversed, plan, { ...options, concurrency })).adapter), `${concurrency} at once`).toEqual(bits(adapter))
+      expect(
+        bits((await simulate(tiny.base, reversed, plan, { ...options, concurrency })).adapter),
+        `${concurrency} at once`,
+      ).toEqual(bits(adapter))
     }
   })
 
   it('for any order in which the server gets the updates', async () => {
     const start = startOfRound(tiny.plan, 1, undefined)
-    const updates = [await update('north'), await update('east'), await update('south')].map((one) => serializeUpdate(one))
-    const [first, second] = [await closeRound(tiny.plan, start, updates), await closeRound(tiny.plan, start, [...updates].reverse())]
+    const updates = [await update('north'), await update('east'), await update('south')].map((one) =>
+      serializeUpdate(one),
+    )
+    const [first, second] = [
+      await closeRound(tiny.plan, start, updates),
+      await closeRound(tiny.plan, start, [...updates].reverse()),
+    ]
     if (!first.last || !second.last) throw new Error('a plan of one round ends with its first')
     expect(bits(second.served.adapter)).toEqual(bits(first.served.adapter))
   })
@@ -117,7 +127,11 @@ describe('a simulation is the federation by file', () => {
       const before = round === 1 ? undefined : await loadPeft(`${folder}/after-${round - 1}`)
       const files: string[] = []
       for (const client of ['south', 'north', 'east']) {
-        const sent = await train(tiny.base, tiny.clients[client]!, plan, { client, round, ...(before ? { start: before } : {}) })
+        const sent = await train(tiny.base, tiny.clients[client]!, plan, {
+          client,
+          round,
+          ...(before ? { start: before } : {}),
+        })
         const file = `${folder}/${client}-${round}.update.safetensors`
         await sent.save(file)
         files.push(file)
@@ -136,7 +150,8 @@ describe('rounds', () => {
     const plan = await tiny.planOf({ rounds: 2, epochs: 1 })
     const start = startOfRound(plan, 1, undefined)
     const updates = []
-    for (const client of Object.keys(tiny.clients)) updates.push(await train(tiny.base, tiny.clients[client]!, plan, { client }))
+    for (const client of Object.keys(tiny.clients))
+      updates.push(await train(tiny.base, tiny.clients[client]!, plan, { client }))
     const closed = await closeRound(plan, start, updates)
     if (closed.last) throw new Error('a round follows')
     const next = startOfRound(plan, 2, closed.exact)
@@ -154,7 +169,9 @@ describe('rounds', () => {
     for (const client of Object.keys(tiny.clients)) {
       unmoved.push(await train(tiny.base, tiny.clients[client]!, still, { client, round: 2, start: closed.exact }))
     }
-    const end = await closeRound(still, startOfRound(still, 2, closed.exact), unmoved, { finish: { method: 'svd', rank: 16 } })
+    const end = await closeRound(still, startOfRound(still, 2, closed.exact), unmoved, {
+      finish: { method: 'svd', rank: 16 },
+    })
     if (!end.last) throw new Error('the plan has two rounds')
     expect(distance(end.served.adapter, closed.exact)).toBeLessThan(1e-5)
   })
@@ -164,11 +181,19 @@ describe('rounds', () => {
     const one = await train(tiny.base, tiny.clients.north!, plan, { client: 'north' })
     const start = startOfRound(plan, 1, undefined)
     await expect(closeRound(plan, { ...start, round: 2 }, [one])).rejects.toMatchObject({ code: 'REFUSED' })
-    await expect(closeRound(plan, { ...start, sha256: '0'.repeat(64) }, [one])).rejects.toMatchObject({ code: 'REFUSED' })
-    await expect(closeRound(tiny.plan, startOfRound(tiny.plan, 1, undefined), [one])).rejects.toMatchObject({ code: 'REFUSED' })
+    await expect(closeRound(plan, { ...start, sha256: '0'.repeat(64) }, [one])).rejects.toMatchObject({
+      code: 'REFUSED',
+    })
+    await expect(closeRound(tiny.plan, startOfRound(tiny.plan, 1, undefined), [one])).rejects.toMatchObject({
+      code: 'REFUSED',
+    })
     await expect(closeRound(plan, start, [one, one])).rejects.toMatchObject({ code: 'REFUSED' })
-    await expect(train(tiny.base, tiny.clients.north!, plan, { client: 'north', round: 2 })).rejects.toMatchObject({ code: 'ARGUMENT' })
-    await expect(train(tiny.base, tiny.clients.north!, plan, { client: 'north', round: 3 })).rejects.toMatchObject({ code: 'ARGUMENT' })
+    await expect(train(tiny.base, tiny.clients.north!, plan, { client: 'north', round: 2 })).rejects.toMatchObject({
+      code: 'ARGUMENT',
+    })
+    await expect(train(tiny.base, tiny.clients.north!, plan, { client: 'north', round: 3 })).rejects.toMatchObject({
+      code: 'ARGUMENT',
+    })
   })
 })
 
@@ -176,7 +201,12 @@ describe('what leaves', () => {
   it('is only what the plan shares', async () => {
     const plan = await tiny.planOf({ share: [], weights: 'uniform' })
     const sent = await train(tiny.base, tiny.clients.north!, plan, { client: 'north' })
-    expect(Object.keys(parseUpdate(serializeUpdate(sent), plan).info).sort()).toEqual(['client', 'planSha256', 'round', 'startSha256'])
+    expect(Object.keys(parseUpdate(serializeUpdate(sent), plan).info).sort()).toEqual([
+      'client',
+      'planSha256',
+      'round',
+      'startSha256',
+    ])
     const { info } = await update('north')
     expect(info).toMatchObject({ examples: 6 })
     expect(Object.keys(info)).toContain('lossAfter')

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { defaultCompare } from '../../src/federation/arms.js'
-import { simulate, type SimulateOptions } from '../../src/federation/simulate.js'
+import { type SimulateOptions, simulate } from '../../src/federation/simulate.js'
 import { readMetrics } from '../../src/run/metrics.js'
 import { train } from '../../src/train/train.js'
 import type { Plan } from '../../src/update/plan.js'
@@ -16,7 +16,8 @@ beforeAll(async () => {
 })
 afterAll(() => tiny[Symbol.asyncDispose]())
 
-const run = (name: string, o: SimulateOptions = {}) => simulate(tiny.base, tiny.clients, tiny.plan, { folder: join(tiny.folder, name), threads: 2, ...o })
+const run = (name: string, o: SimulateOptions = {}) =>
+  simulate(tiny.base, tiny.clients, tiny.plan, { folder: join(tiny.folder, name), threads: 2, ...o })
 const events = async (name: string) => (await readMetrics(join(tiny.folder, name, 'metrics.jsonl'))).events
 
 it('a client trains on from its checkpoint, to the same bits', async () => {
@@ -36,7 +37,12 @@ it('a client trains on from its checkpoint, to the same bits', async () => {
     },
   })
   await expect(stopped).rejects.toMatchObject({ code: 'ABORTED' })
-  const rest = await train(tiny.base, tiny.clients.south!, plan, { ...options, checkpoint, resume: true, onStep: ({ step }) => void steps.push(step) })
+  const rest = await train(tiny.base, tiny.clients.south!, plan, {
+    ...options,
+    checkpoint,
+    resume: true,
+    onStep: ({ step }) => void steps.push(step),
+  })
   expect(steps).toEqual(Array.from({ length: 12 }, (_, i) => i + 1))
   expect(serializeUpdate(rest)).toEqual(whole)
   expect(() => readFileSync(checkpoint)).toThrow('ENOENT')
@@ -46,14 +52,17 @@ it("another client's, round's or data's checkpoint is refused", async () => {
   const checkpoint = join(tiny.folder, 'north.checkpoint')
   const options = { client: 'north', checkpoint }
   await train(tiny.base, tiny.clients.north!, tiny.plan, { ...options, keepCheckpoint: true, checkpointSeconds: 0 })
-  const resume = (client: string, data = tiny.clients[client]!) => train(tiny.base, data, tiny.plan, { client, checkpoint, resume: true })
+  const resume = (client: string, data = tiny.clients[client]!) =>
+    train(tiny.base, data, tiny.plan, { client, checkpoint, resume: true })
   await expect(resume('east')).rejects.toMatchObject({ code: 'MISMATCH' })
   await expect(resume('north', tiny.clients.east!)).rejects.toMatchObject({ code: 'MISMATCH' })
   const other = await tiny.planOf({ learningRate: 0.02 })
-  await expect(train(tiny.base, tiny.clients.north!, other, { ...options, resume: true })).rejects.toMatchObject({ code: 'MISMATCH' })
+  await expect(train(tiny.base, tiny.clients.north!, other, { ...options, resume: true })).rejects.toMatchObject({
+    code: 'MISMATCH',
+  })
 })
 
-it('a run that was stopped anywhere ends as one that was not', async () => {
+it('a run that was stopped anywhere ends as one that was not', { timeout: 240_000 }, async () => {
   const compare = ['base', 'client', '1x2', '2x1', 'pooled'] as const
   expect(defaultCompare(tiny.plan)).toEqual(compare)
   const whole = await run('whole')
@@ -87,7 +96,9 @@ it('a run that was stopped anywhere ends as one that was not', async () => {
   const places = updates.map(({ arm, round, client }) => `${String(arm)}/${String(round)}/${String(client)}`)
   expect(new Set(places).size).toBe(places.length)
   expect(places.length).toBe(3 + 2 * 3 + 1)
-  const steps = (await events('stopped')).filter((event) => event.event === 'step').map(({ arm, client, step }) => `${String(arm)}/${String(client)}/${String(step)}`)
+  const steps = (await events('stopped'))
+    .filter((event) => event.event === 'step')
+    .map(({ arm, client, step }) => `${String(arm)}/${String(client)}/${String(step)}`)
   expect(new Set(steps).size).toBe(steps.length)
 })
 
@@ -105,8 +116,12 @@ it('other data or another plan in the same folder are refused, and a folder that
   const folder = join(tiny.folder, 'whole')
   await expect(simulate(tiny.base, tiny.clients, tiny.plan, { folder })).rejects.toMatchObject({ code: 'REFUSED' })
   const swapped = { ...tiny.clients, north: tiny.clients.east!, east: tiny.clients.north! }
-  await expect(simulate(tiny.base, swapped, tiny.plan, { folder, resume: true })).rejects.toMatchObject({ code: 'MISMATCH' })
-  await expect(simulate(tiny.base, tiny.clients, await tiny.planOf({ seed: 1 }), { folder, resume: true })).rejects.toMatchObject({ code: 'MISMATCH' })
+  await expect(simulate(tiny.base, swapped, tiny.plan, { folder, resume: true })).rejects.toMatchObject({
+    code: 'MISMATCH',
+  })
+  await expect(
+    simulate(tiny.base, tiny.clients, await tiny.planOf({ seed: 1 }), { folder, resume: true }),
+  ).rejects.toMatchObject({ code: 'MISMATCH' })
 })
 
 /** Time is the one thing that is not the same twice. */

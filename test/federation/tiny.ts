@@ -49,14 +49,22 @@ export const settings = {
   heldOut: 0.25,
 } satisfies PlanOptions
 
-export async function tinyFederation(o: PlanOptions = {}, names: readonly string[] = ['north', 'east', 'south']): Promise<TinyFederation> {
+export async function tinyFederation(
+  o: PlanOptions = {},
+  names: readonly string[] = ['north', 'east', 'south'],
+): Promise<TinyFederation> {
   const folder = mkdtempSync(join(tmpdir(), 'oneround-'))
   const source = join(folder, 'base')
   writeTinyBase(source)
   const base = await openModel(source)
   const clients: Record<string, Dataset> = {}
   for (const name of names) {
-    clients[name] = await loadExamples(rowsOf(name), { template: 'text', cutoff: settings.cutoff, lossOn: 'all', tokenizer: base.tokenizer })
+    clients[name] = await loadExamples(rowsOf(name), {
+      template: 'text',
+      cutoff: settings.cutoff,
+      lossOn: 'all',
+      tokenizer: base.tokenizer,
+    })
   }
   const planOf = (more: PlanOptions) => createPlan(base, { ...settings, clients: names, ...more })
   return {
@@ -81,7 +89,8 @@ export function effects(adapter: Adapter): Map<string, Float64Array> {
       for (let row = 0; row < out; row++) {
         for (let k = 0; k < rank; k++) {
           const factor = scale * (b[row * rank + k] as number)
-          for (let column = 0; column < inDim; column++) dense[row * inDim + column]! += factor * (a[k * inDim + column] as number)
+          for (let column = 0; column < inDim; column++)
+            dense[row * inDim + column]! += factor * (a[k * inDim + column] as number)
         }
       }
       return [name, dense]

@@ -1,7 +1,9 @@
 /** One client's training: its schedule, its budget, and what it does when something is wrong. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { makeAdapter } from '../../src/adapter/adapter.js'
+import { toBatch } from '../../src/data/batches.js'
 import { evaluate } from '../../src/evaluate/evaluate.js'
+import { openModel } from '../../src/model/open.js'
 import { readSafetensors } from '../../src/model/safetensors.js'
 import { native } from '../../src/native/load.js'
 import { trainFull } from '../../src/train/full.js'
@@ -14,8 +16,6 @@ import { flatten, unflatten } from '../../src/train/slots.js'
 import { startOfRound } from '../../src/train/start.js'
 import { train } from '../../src/train/train.js'
 import { toBfloat16, writeFullModel } from '../../src/train/write-full.js'
-import { openModel } from '../../src/model/open.js'
-import { toBatch } from '../../src/data/batches.js'
 import { serializeUpdate } from '../../src/update/update.js'
 import { type TinyFederation, tinyFederation } from './tiny.js'
 
@@ -58,7 +58,10 @@ describe('steps', () => {
     const losses = async (batch: number, accumulate: number) => {
       const plan = await tiny.planOf({ batch, accumulate })
       const found: number[] = []
-      await train(tiny.base, tiny.clients.south!, plan, { client: 'south', onStep: ({ loss }) => void found.push(loss) })
+      await train(tiny.base, tiny.clients.south!, plan, {
+        client: 'south',
+        onStep: ({ loss }) => void found.push(loss),
+      })
       return found
     }
     const six = await losses(6, 1)
@@ -69,14 +72,18 @@ describe('steps', () => {
 
   it('report how far they are', async () => {
     const seen: Progress[] = []
-    await train(tiny.base, tiny.clients.north!, tiny.plan, { client: 'north', onProgress: (progress) => void seen.push(progress) })
+    await train(tiny.base, tiny.clients.north!, tiny.plan, {
+      client: 'north',
+      onProgress: (progress) => void seen.push(progress),
+    })
     expect(seen[0]).toMatchObject({ phase: 'train', client: 'north', round: 1, done: 0 })
     expect(seen.at(-1)).toMatchObject({ done: seen[0]!.total, secondsLeft: 0 })
     expect(seen.slice(1).every(({ loss, secondsLeft }) => Number.isFinite(loss) && secondsLeft >= 0)).toBe(true)
   })
 
   it('depend on the seed, in the start and in the masks', async () => {
-    const bytes = async (seed: number) => serializeUpdate(await train(tiny.base, tiny.clients.north!, await tiny.planOf({ seed }), { client: 'north' }))
+    const bytes = async (seed: number) =>
+      serializeUpdate(await train(tiny.base, tiny.clients.north!, await tiny.planOf({ seed }), { client: 'north' }))
     expect(await bytes(1)).not.toEqual(await bytes(2))
     expect(await bytes(1)).toEqual(await bytes(1))
   })
@@ -85,14 +92,23 @@ describe('steps', () => {
 describe('memory', () => {
   it('is told before training, and what does not fit is refused with the number and what to lower', async () => {
     const told: MemoryNotice[] = []
-    await train(tiny.base, tiny.clients.north!, tiny.plan, { client: 'north', onMemory: (notice) => void told.push(notice) })
+    await train(tiny.base, tiny.clients.north!, tiny.plan, {
+      client: 'north',
+      onMemory: (notice) => void told.push(notice),
+    })
     expect(told).toHaveLength(1)
-    expect(told[0]!.total).toBe(told[0]!.parameters + told[0]!.gradients + told[0]!.optimizer + told[0]!.activations + told[0]!.scratch)
+    expect(told[0]!.total).toBe(
+      told[0]!.parameters + told[0]!.gradients + told[0]!.optimizer + told[0]!.activations + told[0]!.scratch,
+    )
     expect(describeMemory(told[0]!)).toMatch(/^Peak [0-9.]+ [KMG]iB/)
     const { session } = prepare(tiny.clients.north!, tiny.plan, startOfRound(tiny.plan, 1, undefined), 1)
-    const budget = native().memoryBudget(tiny.base.spec.shape, session)
+    const budget = native().memoryBudget(tiny.base.weights, session)
     expect(() => checkMemory(budget, 1, budget.total)).not.toThrow()
-    const refused = { code: 'MEMORY', found: expect.stringContaining(String(budget.total * 3)), fix: expect.stringContaining('concurrency') }
+    const refused = {
+      code: 'MEMORY',
+      found: expect.stringContaining(String(budget.total * 3)),
+      fix: expect.stringContaining('concurrency'),
+    }
     expect(() => checkMemory(budget, 3, budget.total * 3 - 1)).toThrow(expect.objectContaining(refused))
   })
 })
@@ -107,16 +123,35 @@ describe('trouble', () => {
     await expect(run).rejects.toMatchObject({ code: 'NUMERIC' })
   })
 
-  it('is named: another base, a device that is not built, no threads, nothing to judge', async () => {
+  it('is named: a stranger, another base, a device that is not built, no threads, nothing to judge', async () => {
     const { plan, base, clients } = tiny
+    await expect(train(base, clients.north!, plan, { client: 'nobody' })).rejects.toMatchObject({ code: 'MISMATCH' })
     const other = { ...plan, base: { ...plan.base, tokenizerSha256: 'f'.repeat(64) } }
     await expect(train(base, clients.north!, other, { client: 'north' })).rejects.toMatchObject({ code: 'MISMATCH' })
-    await expect(train(base, clients.north!, plan, { client: 'north', device: 'cuda' })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
-    await expect(train(base, clients.north!, plan, { client: 'north', threads: 0 })).rejects.toMatchObject({ code: 'ARGUMENT' })
-    await expect(evaluate(base, clients.north!, { task: 'vibes' as 'loss' })).rejects.toMatchObject({ code: 'UNSUPPORTED' })
-    await expect(evaluate(base, clients.north! as never, { task: 'choice' })).rejects.toMatchObject({ code: 'ARGUMENT' })
+    await expect(train(base, clients.north!, plan, { client: 'north', device: 'cuda' })).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+    })
+    await expect(train(base, clients.north!, plan, { client: 'north', threads: 0 })).rejects.toMatchObject({
+      code: 'ARGUMENT',
+    })
+    await expect(evaluate(base, clients.north!, { task: 'vibes' as 'loss' })).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+    })
+    await expect(evaluate(base, clients.north! as never, { task: 'choice' })).rejects.toMatchObject({
+      code: 'ARGUMENT',
+    })
     await expect(evaluate(base, clients.north!.heldOut(0).heldOut)).rejects.toMatchObject({ code: 'ARGUMENT' })
-    const strange = makeAdapter([{ name: 'model.layers.9.self_attn.q_proj', in: 32, out: 32, rank: 1, scale: 1, a: new Float32Array(32), b: new Float32Array(32) }])
+    const strange = makeAdapter([
+      {
+        name: 'model.layers.9.self_attn.q_proj',
+        in: 32,
+        out: 32,
+        rank: 1,
+        scale: 1,
+        a: new Float32Array(32),
+        b: new Float32Array(32),
+      },
+    ])
     await expect(evaluate(base, clients.north!, { adapter: strange })).rejects.toMatchObject({ code: 'MISMATCH' })
   })
 })
@@ -147,19 +182,28 @@ describe('full training', () => {
 
   it('lowers the loss, goes on from its checkpoint to the same bits, and writes a model that opens', async () => {
     const losses: number[] = []
-    const whole = await trainFull(tiny.base, options({ onStep: ({ loss }: { loss: number }) => void losses.push(loss) }))
+    const whole = await trainFull(
+      tiny.base,
+      options({ onStep: ({ loss }: { loss: number }) => void losses.push(loss) }),
+    )
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.3)
     expect(whole.parameters.length).toBe(tiny.base.spec.parameters)
 
     const checkpoint = `${tiny.folder}/full.checkpoint`
     const controller = new AbortController()
     const onStep = ({ step }: { step: number }) => step === 7 && controller.abort()
-    await expect(trainFull(tiny.base, options({ checkpoint, signal: controller.signal, onStep }))).rejects.toMatchObject({ code: 'ABORTED' })
+    await expect(
+      trainFull(tiny.base, options({ checkpoint, signal: controller.signal, onStep })),
+    ).rejects.toMatchObject({ code: 'ABORTED' })
     const rest = await trainFull(tiny.base, options({ checkpoint }))
     expect(Buffer.from(rest.parameters.buffer).equals(Buffer.from(whole.parameters.buffer))).toBe(true)
-    await expect(trainFull(tiny.base, options({ checkpoint, identity: { corpus: 'north' } }))).rejects.toMatchObject({ code: 'MISMATCH' })
+    await expect(trainFull(tiny.base, options({ checkpoint, identity: { corpus: 'north' } }))).rejects.toMatchObject({
+      code: 'MISMATCH',
+    })
 
-    const config = JSON.parse(await (await import('node:fs/promises')).readFile(`${tiny.source}/config.json`, 'utf8')) as object
+    const config = JSON.parse(
+      await (await import('node:fs/promises')).readFile(`${tiny.source}/config.json`, 'utf8'),
+    ) as object
     await writeFullModel(`${tiny.folder}/full`, tiny.base.spec, whole.parameters, config)
     await using model = await openModel(`${tiny.folder}/full`)
     expect(model.spec.parameters).toBe(tiny.base.spec.parameters)
@@ -170,7 +214,11 @@ describe('full training', () => {
   })
 
   it('rounds to bf16 as the standard says: to the nearest, ties to even', () => {
-    const words = new Uint32Array([0x3f800000, 0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff, 0x80000000, 0x7f800000, 0x7fc00000, 0x7f7fffff])
-    expect([...toBfloat16(new Float32Array(words.buffer))]).toEqual([0x3f80, 0x3f80, 0x3f82, 0x3f81, 0x3f80, 0x8000, 0x7f80, 0x7fc0, 0x7f80])
+    const words = new Uint32Array([
+      0x3f800000, 0x3f808000, 0x3f818000, 0x3f808001, 0x3f807fff, 0x80000000, 0x7f800000, 0x7fc00000, 0x7f7fffff,
+    ])
+    expect([...toBfloat16(new Float32Array(words.buffer))]).toEqual([
+      0x3f80, 0x3f80, 0x3f82, 0x3f81, 0x3f80, 0x8000, 0x7f80, 0x7fc0, 0x7f80,
+    ])
   })
 })

@@ -25,11 +25,17 @@ export function golden(tensors: ReadonlyMap<string, SafetensorsTensor>, name: st
 }
 
 /** Cuts a flat buffer into the factors that it holds, named as PEFT names them. */
-export function* factors(adapter: Pick<Adapter, 'layers'>, flat: Float32Array): Generator<[name: string, values: Float32Array]> {
+export function* factors(
+  adapter: Pick<Adapter, 'layers'>,
+  flat: Float32Array,
+): Generator<[name: string, values: Float32Array]> {
   let at = 0
   for (const { name, rank, in: inDim, out } of adapter.layers) {
-    yield [`base_model.model.${name}.lora_A.weight`, flat.subarray(at, (at += rank * inDim))]
-    yield [`base_model.model.${name}.lora_B.weight`, flat.subarray(at, (at += out * rank))]
+    const b = at + rank * inDim
+    const end = b + out * rank
+    yield [`base_model.model.${name}.lora_A.weight`, flat.subarray(at, b)]
+    yield [`base_model.model.${name}.lora_B.weight`, flat.subarray(b, end)]
+    at = end
   }
 }
 

@@ -24,15 +24,36 @@ interface Run {
 const runs = ['smollm2_qv_r8', 'smollm2_all_r8']
 const runReason = skipReason(gguf, ...runs.map((name) => `golden/${name}`))
 describe.skipIf(runReason !== undefined).each(runs)('golden %s', (name) => {
-  it('gives the first gradients within 1e-3 and every loss of the run within 2e-3', { timeout: 300_000 }, async () => {
+  it('gives the first gradients within 1e-3 and every loss of the run within 2e-3', { timeout: 600_000 }, async () => {
     const folder = sharedFile(`golden/${name}`) ?? ''
     const run = JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8')) as Run
     await using base = await openModel(sharedFile(gguf) ?? '')
     const layers = base.spec.linearLayers
       .filter((layer) => run.targets.some((target) => layer.name.endsWith(`.${target}`)))
-      .map((layer) => ({ name: layer.name, in: layer.in, out: layer.out, rank: run.r, scale: run.alpha / run.r, a: new Float32Array(0), b: new Float32Array(0) }))
-    const slots: Slot[] = layers.map((layer) => ({ kind: 'lora', layer: layer.name, rank: layer.rank, scale: layer.scale, dropout: 0 }))
-    const session = new (native().Session)(base.weights, { slots, overlay: [], threads, rowsPerPass: 640, longestExample: 160, training: true })
+      .map((layer) => ({
+        name: layer.name,
+        in: layer.in,
+        out: layer.out,
+        rank: run.r,
+        scale: run.alpha / run.r,
+        a: new Float32Array(0),
+        b: new Float32Array(0),
+      }))
+    const slots: Slot[] = layers.map((layer) => ({
+      kind: 'lora',
+      layer: layer.name,
+      rank: layer.rank,
+      scale: layer.scale,
+      dropout: 0,
+    }))
+    const session = new (native().Session)(base.weights, {
+      slots,
+      overlay: [],
+      threads,
+      rowsPerPass: 640,
+      longestExample: 160,
+      training: true,
+    })
     try {
       const { tensors: init } = await readSafetensors(join(folder, 'adapter_init.safetensors'))
       const parameters = new Float32Array(session.parameterCount)
@@ -50,7 +71,15 @@ describe.skipIf(runReason !== undefined).each(runs)('golden %s', (name) => {
       const { lr: learningRate, betas, eps: epsilon, weight_decay: weightDecay } = run.optimizer
       let furthest = 0
       for (const [step, rows] of run.batches.entries()) {
-        const { loss } = await session.step(batchOf(rows), { learningRate, beta1: betas[0], beta2: betas[1], epsilon, weightDecay, clipNorm: 0, seed: 0 })
+        const { loss } = await session.step(batchOf(rows), {
+          learningRate,
+          beta1: betas[0],
+          beta2: betas[1],
+          epsilon,
+          weightDecay,
+          clipNorm: 0,
+          seed: 0,
+        })
         furthest = Math.max(furthest, Math.abs(loss - (run.losses[step] ?? Number.NaN)))
         expect(Math.abs(loss - (run.losses[step] ?? Number.NaN)), `step ${step}`).toBeLessThan(2e-3)
       }
@@ -69,14 +98,21 @@ interface Scores {
 const test = 'data/gsm8k'
 const scoreReason = skipReason(gguf, test, 'golden/smollm2_scores.json')
 describe.skipIf(scoreReason !== undefined)('golden smollm2_scores', () => {
-  it('gives the losses of GSM8K questions within 1e-3', { timeout: 300_000 }, async () => {
+  it('gives the losses of GSM8K questions within 1e-3', { timeout: 600_000 }, async () => {
     const scores = JSON.parse(readFileSync(sharedFile('golden/smollm2_scores.json') ?? '', 'utf8')) as Scores
     await using base = await openModel(sharedFile(gguf) ?? '')
     const rows = readGsm8k().slice(0, scores.gsm8k_loss.length)
     const ids = rows.map(({ question, answer }) => base.tokenizer.encode(`Question: ${question}\nAnswer: ${answer}`))
     const longestExample = Math.max(...ids.map((row) => row.length))
     const overlay: OverlayLayer[] = []
-    const session = new (native().Session)(base.weights, { slots: [], overlay, threads, rowsPerPass: Math.max(1024, longestExample), longestExample, training: false })
+    const session = new (native().Session)(base.weights, {
+      slots: [],
+      overlay,
+      threads,
+      rowsPerPass: Math.max(1024, longestExample),
+      longestExample,
+      training: false,
+    })
     try {
       let worst = 0
       for (const [index, known] of scores.gsm8k_loss.entries()) {
@@ -97,5 +133,7 @@ describe.skipIf(scoreReason !== undefined)('golden smollm2_scores', () => {
 
 function readGsm8k(): { question: string; answer: string }[] {
   const lines = readFileSync(join(sharedFile(test) ?? '', 'test.jsonl'), 'utf8').split('\n')
-  return lines.filter((line) => line.trim() !== '').map((line) => JSON.parse(line) as { question: string; answer: string })
+  return lines
+    .filter((line) => line.trim() !== '')
+    .map((line) => JSON.parse(line) as { question: string; answer: string })
 }

@@ -62,9 +62,13 @@ describe('the C++ rooms', () => {
   })
 
   it('know N-API in bind/ and the export table only', () => {
-    const others = filesBelow('native', ['.cc', '.h']).filter((file) => !file.startsWith('bind/') && file !== 'addon.cc')
+    const others = filesBelow('native', ['.cc', '.h']).filter(
+      (file) => !file.startsWith('bind/') && file !== 'addon.cc',
+    )
     const knowing = others.filter((file) =>
-      /#\s*include\s*<(napi|node_api|js_native_api|node|v8|uv)\.h>/.test(readFileSync(join(repository, 'native', file), 'utf8')),
+      /#\s*include\s*<(napi|node_api|js_native_api|node|v8|uv)\.h>/.test(
+        readFileSync(join(repository, 'native', file), 'utf8'),
+      ),
     )
     expect(knowing).toEqual([])
   })

@@ -52,10 +52,12 @@ describe.skipIf(!nm)('the kernel libraries', () => {
   it.runIf(process.platform === 'linux')('leave the addon with the two names that Node looks for', () => {
     const addon = join(repository, 'build', 'Release', 'oneround.node')
     const symbols = readSymbols(execFileSync('nm', ['-D', '--defined-only', addon], { encoding: 'utf8' }))
-    expect(symbols.filter(({ kind }) => kind === 'T').map(({ name }) => name).sort()).toEqual([
-      'napi_register_module_v1',
-      'node_api_module_get_api_version_v1',
-    ])
+    expect(
+      symbols
+        .filter(({ kind }) => kind === 'T')
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(['napi_register_module_v1', 'node_api_module_get_api_version_v1'])
   })
 })
 

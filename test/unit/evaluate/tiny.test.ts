@@ -1,5 +1,6 @@
 /** Generation and questions on a random base: the same numbers as the plain way of computing them. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { makeAdapter } from '../../../src/adapter/adapter.js'
 import { choose } from '../../../src/evaluate/choice.js'
 import { evaluate } from '../../../src/evaluate/evaluate.js'
 import { answer } from '../../../src/evaluate/exact.js'
@@ -96,6 +97,21 @@ describe('generate', () => {
       expect(piece).not.toBe('')
       break
     }
+  })
+
+  it('adds an adapter, and refuses one of another base', async () => {
+    const { name, in: inDim, out } = tiny.base.spec.linearLayers[0]!
+    const adapterOf = (size: number, wide = inDim) => {
+      const a = Float32Array.from({ length: wide }, (_, i) => size * Math.sin(i))
+      const b = Float32Array.from({ length: out }, (_, i) => Math.cos(i))
+      return makeAdapter([{ name, in: wide, out, rank: 1, scale: 2, a, b }])
+    }
+    const say = async (o: GenerateOptions) =>
+      (await whole('rain', { maxTokens: 30, temperature: 1, ...o })).pieces.join('')
+    const plain = await say({})
+    expect(await say({ adapter: adapterOf(0) })).toBe(plain)
+    expect(await say({ adapter: adapterOf(3) })).not.toBe(plain)
+    await expect(say({ adapter: adapterOf(1, inDim + 1) })).rejects.toMatchObject({ code: 'MISMATCH' })
   })
 
   it.each<[GenerateOptions, string]>([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { reading } from '../../../src/report/reading.js'
 import { columnsOf, shareOfWay } from '../../../src/report/summary.js'
-import { armsTable, textTable } from '../../../src/report/table.js'
+import { armsTable, paragraph, textTable } from '../../../src/report/table.js'
 import { someArms } from './arms.js'
 
 const presidents = [
@@ -51,6 +51,10 @@ describe('the text table', () => {
         ],
       ),
     ).toBe('name         n\n──────────────\na            1\nlong name  200')
+  })
+
+  it('breaks a sentence at spaces only', () => {
+    expect(paragraph('aa bb cc dddddddd e', 5)).toBe('aa bb\ncc\ndddddddd\ne')
   })
 
   it('shows control characters of a name instead of sending them', () => {

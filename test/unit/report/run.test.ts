@@ -1,0 +1,92 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { writeReport } from '../../../src/report/report.js'
+import { readReport } from '../../../src/report/run.js'
+import { planText } from '../../../src/update/plan.js'
+import { someArms } from './arms.js'
+import { somePlan } from './plan.js'
+
+let folder = ''
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'oneround-report-'))
+})
+afterEach(() => rmSync(folder, { recursive: true, force: true }))
+
+function write(results: Record<string, unknown>, events: readonly object[], tail = ''): void {
+  writeFileSync(join(folder, 'plan.json'), planText(somePlan(['a', 'b'])))
+  writeFileSync(join(folder, 'state.json'), JSON.stringify({ version: 1, files: {}, results }))
+  writeFileSync(join(folder, 'metrics.jsonl'), events.map((event) => `${JSON.stringify(event)}\n`).join('') + tail)
+}
+
+const step = (arm: string, client: string | undefined, at: number, loss: number) => ({
+  event: 'step',
+  arm,
+  client,
+  round: 1,
+  step: at,
+  loss,
+})
+
+it('takes arms in the order that was asked for and leaves damaged ones out', async () => {
+  const arms = someArms(['a', 'b'])
+  const of = (name: string) => arms.filter((arm) => arm.name === name)
+  write(
+    {
+      'arm/pooled': of('pooled'),
+      'arm/2x1': of('3x1'),
+      'arm/base': of('base'),
+      'arm/1x3': [{ name: '1x3', overall: 'good' }],
+      'arm/client': 7,
+      'data/a': 'x',
+    },
+    [{ event: 'run', compare: ['base', 'client', '1x3', 'pooled'] }],
+  )
+  expect((await readReport(folder)).arms.map((arm) => arm.name)).toEqual(['base', 'pooled', '3x1'])
+})
+
+it('counts a step that was redone once, as it was redone, in the order of steps', async () => {
+  write({}, [
+    step('1x3', 'a', 1, 4),
+    step('1x3', 'a', 2, 3),
+    step('1x3', 'a', 1, 3.5),
+    step('1x3', 'b', 1, 2),
+    step('pooled', undefined, 1, 1),
+  ])
+  expect((await readReport(folder)).curves).toEqual([
+    {
+      arm: '1x3',
+      client: 'a',
+      points: [
+        { x: 1, y: 3.5 },
+        { x: 2, y: 3 },
+      ],
+    },
+    { arm: '1x3', client: 'b', points: [{ x: 1, y: 2 }] },
+    { arm: 'pooled', client: undefined, points: [{ x: 1, y: 1 }] },
+  ])
+})
+
+it('takes the closing of the last round of each arm', async () => {
+  const closing = { event: 'aggregate', arm: '3x1', ranks: [2, 4], relativeError: 0 }
+  write({}, [
+    { ...closing, round: 1 },
+    { ...closing, round: 3, method: 'svd', relativeError: 5e-4 },
+  ])
+  expect((await readReport(folder)).closings).toEqual([
+    { arm: '3x1', method: 'svd', ranks: [2, 4], relativeError: 5e-4 },
+  ])
+})
+
+it('makes a page of a run that was killed while it wrote', async () => {
+  write({}, [step('1x3', 'a', 1, 4)], '{"event":"step","arm":"1x')
+  const file = await writeReport(folder)
+  expect(file).toBe(join(folder, 'report.html'))
+  expect(readFileSync(file, 'utf8')).toContain('No arm of this run is finished yet')
+})
+
+it('refuses what is no run and writes nothing there', async () => {
+  await expect(writeReport(folder)).rejects.toMatchObject({ code: 'NOT_FOUND' })
+  expect(() => readFileSync(join(folder, 'report.html'))).toThrow()
+})
