@@ -1,6 +1,6 @@
 /** A job stops when asked, and leaves everything as it was before the step. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { evaluate } from '../../src/evaluate/loss.js'
+import { evaluate } from '../../src/evaluate/evaluate.js'
 import type { Batch, NativeSession } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
 import { train } from '../../src/train/train.js'

@@ -29,7 +29,7 @@ async function whole(prompt: string, o: GenerateOptions): Promise<{ pieces: stri
 
 /** logits [rows, vocabulary] of a row of ids, without a cache */
 async function logitsOf(ids: readonly number[]): Promise<Float32Array> {
-  const options = { slots: [], overlay: [], threads: 1, rowsPerPass: 128, longestExample: 128, cache: 0 }
+  const options = { slots: [], overlay: [], threads: 1, rowsPerPass: 128, longestExample: 128 }
   const session = openSession(tiny.base, { ...options, training: false })
   try {
     const lengths = Int32Array.of(ids.length)

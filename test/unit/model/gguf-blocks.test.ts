@@ -52,7 +52,6 @@ async function decoded(blocks: Buffer, number: number): Promise<Float32Array> {
     rowsPerPass: 4,
     longestExample: 4,
     training: false,
-    cache: 0,
   })
   try {
     session.loadBase()
