@@ -3,12 +3,15 @@
  * files begin with. The prompt is that of EleutherAI's lm-evaluation-harness. Solved examples are the first rows of
  * train.tsv beside the file.
  */
+import { open } from 'node:fs/promises'
 import { Slices } from '../../data/slices.js'
 import { readTable } from '../../data/table.js'
+import { fileError } from '../../text/bounded-file.js'
 import type { ChoiceQuestion } from '../choice.js'
 import { type ReadOptions, refusalAt } from './json-rows.js'
 import { firstShots, shotsFile } from './shots.js'
 
+const NAMES = ['sentence', 'label']
 const labels = ['negative', 'positive']
 
 export async function readSst2(files: readonly string[], o: ReadOptions = {}): Promise<ChoiceQuestion[]> {
@@ -22,6 +25,21 @@ export async function readSst2(files: readonly string[], o: ReadOptions = {}): P
   return questions
 }
 
+async function startsWithNames(path: string): Promise<boolean> {
+  const names = Buffer.from(NAMES.join('\t'))
+  let handle: Awaited<ReturnType<typeof open>> | undefined
+  try {
+    handle = await open(path, 'r')
+    const start = Buffer.alloc(names.length)
+    await handle.read(start, 0, start.length, 0)
+    return start.equals(names)
+  } catch (cause) {
+    throw fileError(path, cause)
+  } finally {
+    await handle?.close()
+  }
+}
+
 async function solved(path: string, count: number, signal: AbortSignal | undefined): Promise<string> {
   const rows = await read(path, count, signal)
   const texts = rows.map(({ prompt, answer }) => `${prompt} ${labels[answer]}\n\n`)
@@ -30,8 +48,9 @@ async function solved(path: string, count: number, signal: AbortSignal | undefin
 
 async function read(path: string, limit: number, signal: AbortSignal | undefined): Promise<ChoiceQuestion[]> {
   const rows: ChoiceQuestion[] = []
-  await readTable(path, 'tsv', ['sentence', 'label'], new Slices(signal), async ({ sentence = '', label }, line) => {
-    if (rows.length >= limit || (line === 1 && sentence === 'sentence' && label === 'label')) return
+  const columns = (await startsWithNames(path)) ? undefined : NAMES
+  await readTable(path, 'tsv', columns, new Slices(signal), async ({ sentence = '', label }, line) => {
+    if (rows.length >= limit) return
     const refuse = refusalAt(path, line)
     if (sentence.trim() === '') throw refuse('the sentence is empty', 'an empty cell', 'a text')
     if (label !== '0' && label !== '1') throw refuse('the label is none', 'another text', '0 or 1')
