@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { openModel } from '../dist/model/open.js'
 import { native } from '../dist/native/load.js'
+import { adamw } from '../dist/train/local.js'
 
 const [model, data, ...numbers] = process.argv.slice(2)
 const [batch, tokens, rank, steps, warmup, threads] = numbers.map(Number)
@@ -50,7 +51,7 @@ layers.forEach((layer, index) => {
 })
 session.setParameters(parameters)
 
-const options = { learningRate: 3e-4, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 0, seed: 0 }
+const options = { ...adamw, learningRate: 3e-4, weightDecay: 0.01, clipNorm: 0, seed: 0 }
 const seconds = []
 const losses = []
 for (const [index, one] of batches.entries()) {

@@ -6,6 +6,7 @@ import { openModel } from '../../src/model/open.js'
 import { readSafetensors } from '../../src/model/safetensors.js'
 import type { OverlayLayer, Slot } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
+import { adamw } from '../../src/train/local.js'
 import { batchOf, factors, golden, relativeError } from './compare.js'
 import { sharedFile, skipReason } from './shared-files.js'
 
@@ -72,6 +73,7 @@ describe.skipIf(runReason !== undefined).each(runs)('golden %s', (name) => {
       let furthest = 0
       for (const [step, rows] of run.batches.entries()) {
         const { loss } = await session.step(batchOf(rows), {
+          ...adamw,
           learningRate,
           beta1: betas[0],
           beta2: betas[1],

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { evaluate } from '../../src/evaluate/evaluate.js'
 import type { Batch, NativeSession } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
+import { adamw } from '../../src/train/local.js'
 import { train } from '../../src/train/train.js'
 import { serializeUpdate } from '../../src/update/update.js'
 import { type TinyFederation, tinyFederation } from '../federation/tiny.js'
@@ -13,7 +14,7 @@ beforeAll(async () => {
 })
 afterAll(() => tiny[Symbol.asyncDispose]())
 
-const options = { learningRate: 0.1, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, clipNorm: 1, seed: 1 }
+const options = { ...adamw, learningRate: 0.1, weightDecay: 0, clipNorm: 1, seed: 1 }
 
 /** A batch whose step takes about a second. */
 function large(): Batch {
