@@ -41,8 +41,7 @@ bool read_factors(Napi::Value value, std::vector<aggregate::Factors>* factors) {
     const std::string name = "pairs[" + std::to_string(i) + "]";
     Napi::Object pair;
     aggregate::Factors f;
-    if (!read_object(list.Get(i), name, &pair) ||
-        !read_size(pair.Get("rank"), name + ".rank", 1, kMostRank, &f.rank) ||
+    if (!read_object(list.Get(i), name, &pair) || !read_size(pair.Get("rank"), name + ".rank", 1, kMostRank, &f.rank) ||
         !read_double(pair.Get("weight"), name + ".weight", &f.weight) ||
         !read_float32(pair.Get("a"), name + ".a", &f.a) || !read_float32(pair.Get("b"), name + ".b", &f.b)) {
       return false;

@@ -145,8 +145,9 @@ class JobThread {
     try {
       thread_ = std::thread([this] { body(); });
     } catch (const std::system_error&) {
-      status_ = Status::error(Code::memory, "the system refused a thread", "Close other sessions or raise the limit on "
-                                                                           "threads (ulimit -u).");
+      status_ = Status::error(Code::memory, "the system refused a thread",
+                              "Close other sessions or raise the limit on "
+                              "threads (ulimit -u).");
       announce();
     }
   }

@@ -130,18 +130,18 @@ Napi::Value memory_budget(const Napi::CallbackInfo& info) {
 }  // namespace
 
 Napi::Function SessionObject::define(Napi::Env env) {
-  return DefineClass(env, "Session",
-                     {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
-                      InstanceAccessor<&SessionObject::budget>("budget"),
-                      InstanceMethod<&SessionObject::parameters>("parameters"),
-                      InstanceMethod<&SessionObject::set_parameters>("setParameters"),
-                      InstanceMethod<&SessionObject::load_base>("loadBase"),
-                      InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
-                      InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
-                      InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::gradient>("gradient"),
-                      InstanceMethod<&SessionObject::evaluate>("evaluate"), InstanceMethod<&SessionObject::logits>("logits"),
-                      InstanceMethod<&SessionObject::prefill>("prefill"), InstanceMethod<&SessionObject::next>("next"),
-                      InstanceMethod<&SessionObject::abort>("abort"), InstanceMethod<&SessionObject::close>("close")});
+  return DefineClass(
+      env, "Session",
+      {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
+       InstanceAccessor<&SessionObject::budget>("budget"), InstanceMethod<&SessionObject::parameters>("parameters"),
+       InstanceMethod<&SessionObject::set_parameters>("setParameters"),
+       InstanceMethod<&SessionObject::load_base>("loadBase"),
+       InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
+       InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
+       InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::gradient>("gradient"),
+       InstanceMethod<&SessionObject::evaluate>("evaluate"), InstanceMethod<&SessionObject::logits>("logits"),
+       InstanceMethod<&SessionObject::prefill>("prefill"), InstanceMethod<&SessionObject::next>("next"),
+       InstanceMethod<&SessionObject::abort>("abort"), InstanceMethod<&SessionObject::close>("close")});
 }
 
 SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
@@ -226,7 +226,8 @@ void SessionObject::set_optimizer_state(const Napi::CallbackInfo& info) {
   Napi::Object state;
   std::span<const float> first, second;
   size_t steps;
-  if (!ready(info.Env()) || !read_object(info[0], "state", &state) || !read_float32(state.Get("first"), "state.first", &first) ||
+  if (!ready(info.Env()) || !read_object(info[0], "state", &state) ||
+      !read_float32(state.Get("first"), "state.first", &first) ||
       !read_float32(state.Get("second"), "state.second", &second) ||
       !read_size(state.Get("steps"), "state.steps", 0, size_t{1} << 52, &steps))
     return;
@@ -289,7 +290,8 @@ Napi::Value SessionObject::generate(const Napi::CallbackInfo& info, std::vector<
     throw_status(env, s);
     return env.Undefined();
   }
-  return JobThread::start(env, std::make_unique<GenerateJob>(session_, std::move(ids), first), info.This().As<Napi::Object>(), &job_);
+  return JobThread::start(env, std::make_unique<GenerateJob>(session_, std::move(ids), first),
+                          info.This().As<Napi::Object>(), &job_);
 }
 
 Napi::Value SessionObject::prefill(const Napi::CallbackInfo& info) {

@@ -51,7 +51,8 @@ bool read_session_options(Napi::Value value, SessionOptions* out) {
   Napi::Array slots, overlays;
   size_t threads, rows, longest, cache = 0;
   if (!read_object(value, "options", &object) || !read_array(object.Get("slots"), "slots", &slots) ||
-      !read_array(object.Get("overlay"), "overlay", &overlays) || !read_size(object.Get("threads"), "threads", 1, 256, &threads) ||
+      !read_array(object.Get("overlay"), "overlay", &overlays) ||
+      !read_size(object.Get("threads"), "threads", 1, 256, &threads) ||
       !read_size(object.Get("rowsPerPass"), "rowsPerPass", 1, 1 << 20, &rows) ||
       !read_size(object.Get("longestExample"), "longestExample", 1, 1 << 20, &longest) ||
       !read_bool(object.Get("training"), "training", &out->training))
@@ -90,10 +91,12 @@ bool read_batch(Napi::Value value, Batch* out) {
 bool read_step_options(Napi::Value value, StepOptions* out) {
   Napi::Object object;
   if (!read_object(value, "options", &object)) return false;
-  const std::pair<const char*, double StepOptions::*> numbers[] = {
-      {"learningRate", &StepOptions::learning_rate}, {"beta1", &StepOptions::beta1},
-      {"beta2", &StepOptions::beta2},                {"epsilon", &StepOptions::epsilon},
-      {"weightDecay", &StepOptions::weight_decay},   {"clipNorm", &StepOptions::clip_norm}};
+  const std::pair<const char*, double StepOptions::*> numbers[] = {{"learningRate", &StepOptions::learning_rate},
+                                                                   {"beta1", &StepOptions::beta1},
+                                                                   {"beta2", &StepOptions::beta2},
+                                                                   {"epsilon", &StepOptions::epsilon},
+                                                                   {"weightDecay", &StepOptions::weight_decay},
+                                                                   {"clipNorm", &StepOptions::clip_norm}};
   for (const auto& [name, member] : numbers)
     if (!read_double(object.Get(name), std::string("options.") + name, &(out->*member))) return false;
   std::string optimizer;

@@ -20,9 +20,9 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
   Napi::Array available = Napi::Array::New(env, static_cast<size_t>(count));
   for (int i = 0; i < count; i++) available[static_cast<uint32_t>(i)] = Napi::String::New(env, names[i]);
   if (chosen == nullptr) {
-    throw_status(env, Status::error(Code::unsupported,
-                                    std::string("ONEROUND_ISA is ") + forced + ", which this machine lacks",
-                                    "Unset ONEROUND_ISA or set it to scalar" + std::string(count > 1 ? " or avx2." : ".")));
+    throw_status(
+        env, Status::error(Code::unsupported, std::string("ONEROUND_ISA is ") + forced + ", which this machine lacks",
+                           "Unset ONEROUND_ISA or set it to scalar" + std::string(count > 1 ? " or avx2." : ".")));
     return env.Undefined();
   }
   Napi::Object result = Napi::Object::New(env);

@@ -36,8 +36,8 @@ inline void throw_status(napi_env env, const Status& status) {
 
 // Always false, so that a reader can end with `return refuse(...)`.
 inline bool refuse(napi_env env, const std::string& name, const std::string& expected) {
-  throw_status(
-      env, Status::error(Code::argument, name + " is not " + expected, "Pass " + expected + " as " + name + "."));
+  throw_status(env,
+               Status::error(Code::argument, name + " is not " + expected, "Pass " + expected + " as " + name + "."));
   return false;
 }
 

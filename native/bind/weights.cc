@@ -30,7 +30,8 @@ bool read_placement(Napi::Value value, const std::string& name, Placement* out) 
   if (!read_object(value, name, &object) || !read_string(object.Get("name"), name + ".name", &out->name) ||
       !read_size(object.Get("file"), name + ".file", 0, kMost, &file) ||
       !read_size(object.Get("offset"), name + ".offset", 0, size_t{1} << 52, &offset) ||
-      !read_type(object.Get("type"), name + ".type", &out->type) || !read_array(object.Get("shape"), name + ".shape", &shape) ||
+      !read_type(object.Get("type"), name + ".type", &out->type) ||
+      !read_array(object.Get("shape"), name + ".shape", &shape) ||
       !read_size(object.Get("interleavedHeads"), name + ".interleavedHeads", 0, kMost, &heads) ||
       !read_bool(object.Get("transposed"), name + ".transposed", &out->transposed))
     return false;
@@ -51,23 +52,25 @@ bool read_placement(Napi::Value value, const std::string& name, Placement* out) 
 bool read_decoder_shape(Napi::Value value, DecoderShape* out) {
   Napi::Object object;
   if (!read_object(value, "shape", &object)) return false;
-  const std::pair<const char*, int64_t DecoderShape::*> sizes[] = {
-      {"vocabulary", &DecoderShape::vocabulary}, {"hidden", &DecoderShape::hidden},     {"layers", &DecoderShape::layers},
-      {"heads", &DecoderShape::heads},           {"kvHeads", &DecoderShape::kv_heads},  {"headDim", &DecoderShape::head_dim},
-      {"intermediate", &DecoderShape::intermediate}};
+  const std::pair<const char*, int64_t DecoderShape::*> sizes[] = {{"vocabulary", &DecoderShape::vocabulary},
+                                                                   {"hidden", &DecoderShape::hidden},
+                                                                   {"layers", &DecoderShape::layers},
+                                                                   {"heads", &DecoderShape::heads},
+                                                                   {"kvHeads", &DecoderShape::kv_heads},
+                                                                   {"headDim", &DecoderShape::head_dim},
+                                                                   {"intermediate", &DecoderShape::intermediate}};
   for (const auto& [name, member] : sizes) {
     size_t size;
     if (!read_size(object.Get(name), std::string("shape.") + name, 1, kMost, &size)) return false;
     out->*member = static_cast<int64_t>(size);
   }
-  const std::pair<const char*, bool DecoderShape::*> switches[] = {
-      {"tied", &DecoderShape::tied},
-      {"layerNorm", &DecoderShape::layer_norm},
-      {"gelu", &DecoderShape::gelu},
-      {"fusedAttention", &DecoderShape::fused_attention},
-      {"qkvBias", &DecoderShape::qkv_bias},
-      {"otherBias", &DecoderShape::other_bias},
-      {"queryKeyNorm", &DecoderShape::query_key_norm}};
+  const std::pair<const char*, bool DecoderShape::*> switches[] = {{"tied", &DecoderShape::tied},
+                                                                   {"layerNorm", &DecoderShape::layer_norm},
+                                                                   {"gelu", &DecoderShape::gelu},
+                                                                   {"fusedAttention", &DecoderShape::fused_attention},
+                                                                   {"qkvBias", &DecoderShape::qkv_bias},
+                                                                   {"otherBias", &DecoderShape::other_bias},
+                                                                   {"queryKeyNorm", &DecoderShape::query_key_norm}};
   for (const auto& [name, member] : switches)
     if (!read_bool(object.Get(name), std::string("shape.") + name, &(out->*member))) return false;
   size_t window = 0, positions = 0;
@@ -109,7 +112,8 @@ Napi::Function Weights::define(Napi::Env env) {
 Weights::Weights(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Weights>(info) {
   DecoderShape shape;
   Napi::Array paths, list;
-  if (!read_decoder_shape(info[0], &shape) || !read_array(info[1], "files", &paths) || !read_array(info[2], "tensors", &list))
+  if (!read_decoder_shape(info[0], &shape) || !read_array(info[1], "files", &paths) ||
+      !read_array(info[2], "tensors", &list))
     return;
   std::vector<std::string> files(paths.Length());
   for (uint32_t i = 0; i < paths.Length(); i++)
@@ -125,7 +129,9 @@ Weights::Weights(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Weights>(inf
   napi_type_tag_object(info.Env(), info.This(), &kTag);
 }
 
-Napi::Value Weights::bytes(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(bytes_)); }
+Napi::Value Weights::bytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(bytes_));
+}
 void Weights::close(const Napi::CallbackInfo&) { base_.reset(); }
 
 void init_weights(Napi::Env env, Napi::Object exports) { exports.Set("Weights", Weights::define(env)); }

@@ -16,12 +16,12 @@ struct AttentionShape {
   int64_t heads = 0;
   int64_t kv_heads = 0;  // divides heads
   int64_t head_dim = 0;
-  int64_t window = 0;    // a query sees itself and the window - 1 keys before it; 0: all keys before it
+  int64_t window = 0;  // a query sees itself and the window - 1 keys before it; 0: all keys before it
 };
 
 struct AdamW {
   double learning_rate, beta1, beta2, epsilon, weight_decay;
-  int64_t step;          // from 1
+  int64_t step;           // from 1
   double gradient_scale;  // multiplies the gradient before it is used (clipping)
 };
 
@@ -45,7 +45,8 @@ struct Backend {
   int32_t version = kBackendVersion;
   void* self = nullptr;
   // Bytes of scratch that the largest call within these bounds will use; taken before the first step.
-  int64_t (*scratch_bytes)(void* self, int64_t max_rows, int64_t max_cols, int64_t longest_segment, AttentionShape shape);
+  int64_t (*scratch_bytes)(void* self, int64_t max_rows, int64_t max_cols, int64_t longest_segment,
+                           AttentionShape shape);
 
   // y[m,:] = table[ids[m],:]                                ids i32 [M], table [V,K], y [M,K]
   void (*embed)(void* self, const int32_t* ids, const Weight& table, const Matrix& y);
@@ -61,8 +62,8 @@ struct Backend {
                             const Matrix& d_x, float* d_weight, Segments segments);
 
   // LayerNorm: y = (x - mean) * inv * weight + bias; mean [M], inv [M] kept      weight, bias f32 [1,K]
-  void (*layer_norm)(void* self, const Matrix& x, const float* weight, const float* bias, float epsilon, const Matrix& y,
-                     float* mean, float* inv);
+  void (*layer_norm)(void* self, const Matrix& x, const float* weight, const float* bias, float epsilon,
+                     const Matrix& y, float* mean, float* inv);
   void (*layer_norm_again)(void* self, const Matrix& x, const float* weight, const float* bias, const float* mean,
                            const float* inv, const Matrix& y);
   // d_x +=; d_weight, d_bias (null: not wanted) +=, segment by segment
@@ -92,12 +93,12 @@ struct Backend {
 
   // Causal softmax(q k' / sqrt(D)) v inside each segment. q [M,H*D], k v [M,Hkv*D], y [M,H*D];
   // log_sum [M,H] = log of the softmax's denominator, kept for the backward pass.
-  void (*attention)(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
-                    const Matrix& log_sum, Segments segments);
+  void (*attention)(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape,
+                    const Matrix& y, const Matrix& log_sum, Segments segments);
   // One query against all rows of k and v (the last `window` of them): q [H*D], k v [keys, Hkv*D], y [H*D];
   // scores: scratch of H * keys floats.
-  void (*attention_row)(void* self, const float* q, const Matrix& k, const Matrix& v, AttentionShape shape, float* scores,
-                        float* y);
+  void (*attention_row)(void* self, const float* q, const Matrix& k, const Matrix& v, AttentionShape shape,
+                        float* scores, float* y);
   // d_q, d_k, d_v are overwritten.
   void (*attention_backward)(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape,
                              const Matrix& y, const Matrix& log_sum, const Matrix& d_y, const Matrix& d_q,
@@ -123,14 +124,15 @@ struct Backend {
   void (*gather_rows)(void* self, const Matrix& x, const int32_t* rows, const Matrix& y);
   void (*scatter_rows)(void* self, const Matrix& x, const int32_t* rows, const Matrix& y);
 
-  // losses[m] = log(sum(exp(logits[m,:]))) - logits[m,labels[m]]; logits becomes d_logits = (softmax - onehot) * d_loss.
-  // d_loss == 0: logits are left unspecified.
+  // losses[m] = log(sum(exp(logits[m,:]))) - logits[m,labels[m]]; logits becomes d_logits = (softmax - onehot) *
+  // d_loss. d_loss == 0: logits are left unspecified.
   void (*cross_entropy)(void* self, const Matrix& logits, const int32_t* labels, float d_loss, double* losses);
 
   // sum of squares in double, in blocks counted from the start of the buffer
   double (*squared_norm)(void* self, const float* x, int64_t count);
   // decoupled weight decay, bias-corrected moments (Loshchilov and Hutter, arXiv 1711.05101)
-  void (*adamw)(void* self, float* parameters, const float* gradient, float* first, float* second, int64_t count, AdamW o);
+  void (*adamw)(void* self, float* parameters, const float* gradient, float* first, float* second, int64_t count,
+                AdamW o);
   void (*sgd)(void* self, float* parameters, const float* gradient, float* velocity, int64_t count, Sgd o);
   void (*fill_zero)(void* self, float* x, int64_t count);
 };

@@ -16,7 +16,8 @@ double open_uniform(uint32_t bits) { return (static_cast<double>(bits) + 1.0) * 
 
 void fill_random(uint32_t seed, uint32_t stream, bool normal, float* out, size_t count) {
   for (size_t i = 0; i < count; i += 4) {
-    const PhiloxBlock bits = philox({static_cast<uint32_t>(i / 4), static_cast<uint32_t>((i / 4) >> 32), 0, 0}, seed, stream);
+    const PhiloxBlock bits =
+        philox({static_cast<uint32_t>(i / 4), static_cast<uint32_t>((i / 4) >> 32), 0, 0}, seed, stream);
     float block[4];
     for (size_t j = 0; j < 4; j += 2) {
       if (normal) {

@@ -13,7 +13,8 @@ namespace oneround {
 Status MappedFile::open(const std::string& path, std::shared_ptr<const MappedFile>* out) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0)
-    return Status::error(Code::io, "cannot open " + path + ": " + std::strerror(errno), "Check the path and its permissions.");
+    return Status::error(Code::io, "cannot open " + path + ": " + std::strerror(errno),
+                         "Check the path and its permissions.");
   struct stat info;
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode) || info.st_size <= 0) {
     ::close(descriptor);
@@ -22,7 +23,8 @@ Status MappedFile::open(const std::string& path, std::shared_ptr<const MappedFil
   void* data = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_SHARED, descriptor, 0);
   ::close(descriptor);
   if (data == MAP_FAILED)
-    return Status::error(Code::io, "cannot map " + path + ": " + std::strerror(errno), "Check the free address space and limits.");
+    return Status::error(Code::io, "cannot map " + path + ": " + std::strerror(errno),
+                         "Check the free address space and limits.");
   out->reset(new MappedFile(static_cast<const uint8_t*>(data), info.st_size));
   return Status::ok();
 }

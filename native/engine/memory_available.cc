@@ -42,8 +42,9 @@ int64_t available_of_system() {
 
 int64_t memory_available() {
   int64_t available = available_of_system();
-  const char* groups[][2] = {{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-                             {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
+  const char* groups[][2] = {
+      {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+      {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
   for (const auto& group : groups) {
     const int64_t limit = read_number(group[0]), used = read_number(group[1]);
     if (limit > 0 && used >= 0) available = std::min(available, std::max<int64_t>(0, limit - used));

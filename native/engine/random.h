@@ -1,5 +1,5 @@
-// Philox 4x32-10 (Salmon et al., SC 2011): a block of four numbers is a pure function of key and counter, so any client,
-// step or example can be replayed alone.
+// Philox 4x32-10 (Salmon et al., SC 2011): a block of four numbers is a pure function of key and counter, so any
+// client, step or example can be replayed alone.
 #pragma once
 
 #include <array>

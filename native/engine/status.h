@@ -24,17 +24,28 @@ struct Status {
 // The name that src/errors.ts uses for a code.
 inline const char* code_name(Code code) {
   switch (code) {
-    case Code::ok: return "OK";
-    case Code::argument: return "ARGUMENT";
-    case Code::unsupported: return "UNSUPPORTED";
-    case Code::not_found: return "NOT_FOUND";
-    case Code::malformed: return "MALFORMED";
-    case Code::memory: return "MEMORY";
-    case Code::aborted: return "ABORTED";
-    case Code::closed: return "CLOSED";
-    case Code::numeric: return "NUMERIC";
-    case Code::io: return "IO";
-    case Code::native: break;
+    case Code::ok:
+      return "OK";
+    case Code::argument:
+      return "ARGUMENT";
+    case Code::unsupported:
+      return "UNSUPPORTED";
+    case Code::not_found:
+      return "NOT_FOUND";
+    case Code::malformed:
+      return "MALFORMED";
+    case Code::memory:
+      return "MEMORY";
+    case Code::aborted:
+      return "ABORTED";
+    case Code::closed:
+      return "CLOSED";
+    case Code::numeric:
+      return "NUMERIC";
+    case Code::io:
+      return "IO";
+    case Code::native:
+      break;
   }
   return "NATIVE";
 }

@@ -16,19 +16,31 @@ constexpr int64_t block_elements(Type type) {
 constexpr int64_t block_bytes(Type type) {
   switch (type) {
     case Type::f32:
-    case Type::i32: return 4;
+    case Type::i32:
+      return 4;
     case Type::f16:
-    case Type::bf16: return 2;
-    case Type::q4_0: return 18;
-    case Type::q4_1: return 20;
-    case Type::q5_0: return 22;
-    case Type::q5_1: return 24;
-    case Type::q8_0: return 34;
-    case Type::q2_k: return 84;
-    case Type::q3_k: return 110;
-    case Type::q4_k: return 144;
-    case Type::q5_k: return 176;
-    case Type::q6_k: return 210;
+    case Type::bf16:
+      return 2;
+    case Type::q4_0:
+      return 18;
+    case Type::q4_1:
+      return 20;
+    case Type::q5_0:
+      return 22;
+    case Type::q5_1:
+      return 24;
+    case Type::q8_0:
+      return 34;
+    case Type::q2_k:
+      return 84;
+    case Type::q3_k:
+      return 110;
+    case Type::q4_k:
+      return 144;
+    case Type::q5_k:
+      return 176;
+    case Type::q6_k:
+      return 210;
   }
   return 0;
 }
@@ -72,7 +84,9 @@ struct Weight {
     return static_cast<const uint8_t*>(data) + file_row(r) * row_bytes(type, cols);
   }
 };
-inline Weight weight_of(const Matrix& m) { return {m.data, Type::f32, m.rows, m.cols, 0, false}; }  // m.stride == m.cols
+inline Weight weight_of(const Matrix& m) {
+  return {m.data, Type::f32, m.rows, m.cols, 0, false};
+}  // m.stride == m.cols
 
 // Rows of one example (later also of one client). Sums over rows are taken segment by segment.
 struct Segment {

@@ -27,7 +27,8 @@ class ThreadPool {
 
   template <class Body>
   void for_each(int64_t count, const Body& body) {
-    run(count, [](const void* b, int64_t index, int worker) { (*static_cast<const Body*>(b))(index, worker); }, &body);
+    run(
+        count, [](const void* b, int64_t index, int worker) { (*static_cast<const Body*>(b))(index, worker); }, &body);
   }
 
  private:

@@ -1,5 +1,5 @@
-// Storage types to f32, sixteen elements at a time. Block layouts are ggml's (ggml-common.h); each is written beside its
-// decoder. Scales are f16, so scale * q is exact in f32 for all but Q6_K, whose two products keep ggml's order.
+// Storage types to f32, sixteen elements at a time. Block layouts are ggml's (ggml-common.h); each is written beside
+// its decoder. Scales are f16, so scale * q is exact in f32 for all but Q6_K, whose two products keep ggml's order.
 #include <cstring>
 
 #include "kernels/kernel_set.h"
@@ -44,8 +44,8 @@ float bfloat_to_float(uint16_t b) {
   return out;
 }
 
-// Q4_0 {f16 d, qs[16]}: d (q - 8). Q5_0 {f16 d, u32 high bits, qs[16]}: d (q - 16). Q5_1 {f16 d, f16 m, u32, qs[16]}: d q + m.
-// Low nibbles are elements 0..15, high nibbles 16..31.
+// Q4_0 {f16 d, qs[16]}: d (q - 8). Q5_0 {f16 d, u32 high bits, qs[16]}: d (q - 16). Q5_1 {f16 d, f16 m, u32, qs[16]}: d
+// q + m. Low nibbles are elements 0..15, high nibbles 16..31.
 void block_of_32(int type, const uint8_t* row, int64_t i, float* out) {
   const int bytes = type == kQ4_0 ? 18 : type == kQ5_0 ? 22 : 24;
   const uint8_t* block = row + i / 32 * bytes;
@@ -121,12 +121,18 @@ void block_chunk(int type, const uint8_t* row, int64_t i, float* out) {
   const int64_t block = i / 256;
   const int c = static_cast<int>(i % 256 / 16);
   switch (type) {
-    case kQ2_K: return q2_k(row + block * 84, c, out);
-    case kQ3_K: return q3_k(row + block * 110, c, out);
-    case kQ4_K: return q4_k_or_q5_k(false, row + block * 144, c, out);
-    case kQ5_K: return q4_k_or_q5_k(true, row + block * 176, c, out);
-    case kQ6_K: return q6_k(row + block * 210, c, out);
-    default: return block_of_32(type, row, i, out);
+    case kQ2_K:
+      return q2_k(row + block * 84, c, out);
+    case kQ3_K:
+      return q3_k(row + block * 110, c, out);
+    case kQ4_K:
+      return q4_k_or_q5_k(false, row + block * 144, c, out);
+    case kQ5_K:
+      return q4_k_or_q5_k(true, row + block * 176, c, out);
+    case kQ6_K:
+      return q6_k(row + block * 210, c, out);
+    default:
+      return block_of_32(type, row, i, out);
   }
 }
 
@@ -137,8 +143,10 @@ float element(int type, const uint8_t* row, int64_t i) {
       std::memcpy(&v, row + i * 4, 4);
       return v;
     }
-    case kF16: return half_to_float(read_u16(row + i * 2));
-    case kBF16: return bfloat_to_float(read_u16(row + i * 2));
+    case kF16:
+      return half_to_float(read_u16(row + i * 2));
+    case kBF16:
+      return bfloat_to_float(read_u16(row + i * 2));
     case kQ4_1: {
       const uint8_t* block = row + i / 32 * 20;
       const int at = static_cast<int>(i % 32);
@@ -194,10 +202,12 @@ void sixteen(int type, const uint8_t* row, int64_t i, float* out) {
       const __m256 scale = _mm256_set1_ps(half_to_float(read_u16(block)));
       const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2 + i % 32));
       _mm256_storeu_ps(out, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))));
-      _mm256_storeu_ps(out + 8, _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))));
+      _mm256_storeu_ps(out + 8,
+                       _mm256_mul_ps(scale, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))));
       return;
     }
-    default: block_chunk(type, row, i, out);
+    default:
+      block_chunk(type, row, i, out);
   }
 }
 

@@ -8,18 +8,20 @@ namespace oneround::ONEROUND_ISA {
 void tile(int64_t count, const float* a, int64_t row_step, int64_t k_step, const float* b, int vectors, float* c,
           int64_t c_stride, int m, int n, float scale, bool accumulate);
 void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int64_t count, float* out);
-void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width, float* out,
-                          float* temporary);
+void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
+                          float* out, float* temporary);
 void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out);
 void dequantize(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
 
 float rms_norm(const float* x, const float* weight, float epsilon, int64_t count, float* y);
 void rms_norm_again(const float* x, const float* weight, float inv_rms, int64_t count, float* y);
 void rms_norm_backward(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x);
-void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int64_t count, float* y, float* mean,
-                float* inv);
-void layer_norm_again(const float* x, const float* weight, const float* bias, float mean, float inv, int64_t count, float* y);
-void layer_norm_backward(const float* x, const float* weight, float mean, float inv, const float* d_y, int64_t count, float* d_x);
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int64_t count, float* y,
+                float* mean, float* inv);
+void layer_norm_again(const float* x, const float* weight, const float* bias, float mean, float inv, int64_t count,
+                      float* y);
+void layer_norm_backward(const float* x, const float* weight, float mean, float inv, const float* d_y, int64_t count,
+                         float* d_x);
 void gelu(const float* x, int64_t count, float* y);
 void gelu_backward(const float* x, const float* d_y, int64_t count, float* d_x);
 void swiglu(const float* gate, const float* up, int64_t count, float* y);
@@ -32,8 +34,9 @@ float exponentials(float* x, int64_t count, float* maximum);
 void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count);
 void rotate(float* x, const float* cos, const float* sin, float direction, int64_t half);
 double squared_norm(const float* x, int64_t count);
-void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float rest1,
-           float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay, float gradient_scale);
+void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1,
+           float rest1, float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay,
+           float gradient_scale);
 void sgd(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate, float momentum,
          float weight_decay, bool nesterov, float gradient_scale);
 

@@ -29,32 +29,37 @@ struct Kernels {
   // --- one row at a time (rows.cc) ---
   float (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t count, float* y);  // returns inv_rms
   void (*rms_norm_again)(const float* x, const float* weight, float inv_rms, int64_t count, float* y);
-  void (*rms_norm_backward)(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x);
+  void (*rms_norm_backward)(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count,
+                            float* d_x);
   // y = (x - mean) * inv * weight + bias; returns through mean and inv
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int64_t count, float* y,
                      float* mean, float* inv);
-  void (*layer_norm_again)(const float* x, const float* weight, const float* bias, float mean, float inv, int64_t count, float* y);
-  void (*layer_norm_backward)(const float* x, const float* weight, float mean, float inv, const float* d_y, int64_t count,
-                              float* d_x);
+  void (*layer_norm_again)(const float* x, const float* weight, const float* bias, float mean, float inv, int64_t count,
+                           float* y);
+  void (*layer_norm_backward)(const float* x, const float* weight, float mean, float inv, const float* d_y,
+                              int64_t count, float* d_x);
   void (*gelu)(const float* x, int64_t count, float* y);
   void (*gelu_backward)(const float* x, const float* d_y, int64_t count, float* d_x);
   void (*swiglu)(const float* gate, const float* up, int64_t count, float* y);
-  void (*swiglu_backward)(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate, float* d_up);
-  void (*add)(const float* x, int64_t count, float* y);                        // y += x
+  void (*swiglu_backward)(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate,
+                          float* d_up);
+  void (*add)(const float* x, int64_t count, float* y);                         // y += x
   void (*multiply_add)(const float* x, float factor, int64_t count, float* y);  // y += factor * x
-  void (*scale)(float factor, int64_t count, float* y);                        // y *= factor
+  void (*scale)(float factor, int64_t count, float* y);                         // y *= factor
   float (*dot)(const float* x, const float* y, int64_t count);
   // x = exp(x - max); returns the sum and the maximum
   float (*exponentials)(float* x, int64_t count, float* maximum);
   // p = exp(p - log_sum) for i < valid, 0 up to count; d_p = p * (d_p - delta) * factor
-  void (*softmax_backward)(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count);
+  void (*softmax_backward)(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid,
+                           int64_t count);
   // rotates pairs (x[i], x[i + half]) by direction * angle
   void (*rotate)(float* x, const float* cos, const float* sin, float direction, int64_t half);
   double (*squared_norm)(const float* x, int64_t count);
-  void (*adamw)(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float rest1,
-                float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay, float gradient_scale);
-  void (*sgd)(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate, float momentum,
-              float weight_decay, bool nesterov, float gradient_scale);
+  void (*adamw)(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1,
+                float rest1, float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay,
+                float gradient_scale);
+  void (*sgd)(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate,
+              float momentum, float weight_decay, bool nesterov, float gradient_scale);
 };
 
 // Each is defined in its own instruction set's library; null where the library was not built.

@@ -22,7 +22,8 @@ void rms_norm_again(const float* x, const float* weight, float inv_rms, int64_t 
 }
 
 // d_x += inv_rms * (w d_y) - x * inv_rms^3 * mean(w d_y x)
-void rms_norm_backward(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count, float* d_x) {
+void rms_norm_backward(const float* x, const float* weight, float inv_rms, const float* d_y, int64_t count,
+                       float* d_x) {
   Vec products = zero();
   for_vectors(count, [&](int64_t i, int64_t n) {
     products = fma(mul(get(weight + i, n), get(d_y + i, n)), get(x + i, n), products);
@@ -36,8 +37,8 @@ void rms_norm_backward(const float* x, const float* weight, float inv_rms, const
 }
 
 // mean, then inv = 1 / sqrt(mean((x - mean)^2) + epsilon)
-void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int64_t count, float* y, float* mean,
-                float* inv) {
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int64_t count, float* y,
+                float* mean, float* inv) {
   Vec sum = zero(), squares = zero();
   for_vectors(count, [&](int64_t i, int64_t n) { sum = add(sum, get(x + i, n)); });
   *mean = sum_lanes(sum) / static_cast<float>(count);
@@ -56,7 +57,8 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
   layer_norm_again(x, weight, bias, *mean, *inv, count, y);
 }
 
-void layer_norm_again(const float* x, const float* weight, const float* bias, float mean, float inv, int64_t count, float* y) {
+void layer_norm_again(const float* x, const float* weight, const float* bias, float mean, float inv, int64_t count,
+                      float* y) {
   const Vec middle = set1(mean), factor = set1(inv);
   for_vectors(count, [&](int64_t i, int64_t n) {
     const Vec normal = mul(sub(get(x + i, n), middle), factor);

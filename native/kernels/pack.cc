@@ -68,8 +68,8 @@ void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int64_t cou
   zero_columns(m, kTileRows, count, out);
 }
 
-void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width, float* out,
-                          float* temporary) {
+void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
+                          float* out, float* temporary) {
   const float* source[2 * kWidth] = {};
   for (int j = 0; j < n; j++) {
     if (type == kF32 && reinterpret_cast<uintptr_t>(rows[j]) % 4 == 0) {

@@ -6,8 +6,8 @@
 
 namespace oneround::ONEROUND_ISA {
 
-// y = x * sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of GELU (Hendrycks and Gimpel, arXiv 1606.08415),
-// since (1 + tanh(u)) / 2 = sigmoid(2 u)
+// y = x * sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3): the tanh form of GELU (Hendrycks and Gimpel, arXiv
+// 1606.08415), since (1 + tanh(u)) / 2 = sigmoid(2 u)
 void gelu(const float* x, int64_t count, float* y) {
   const Vec a = set1(1.5957691216057308f), b = set1(0.0713548162726f);
   for_vectors(count, [&](int64_t i, int64_t n) {
@@ -123,10 +123,12 @@ double squared_norm(const float* x, int64_t count) {
 
 // g = gradient * gradient_scale; m = beta1 m + rest1 g; v = beta2 v + rest2 g^2, rest = 1 - beta rounded once;
 // p = p * decay - step_size * m / (sqrt(v) * second_scale + epsilon)
-void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1, float rest1,
-           float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay, float gradient_scale) {
+void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1,
+           float rest1, float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay,
+           float gradient_scale) {
   const Vec b1 = set1(beta1), b2 = set1(beta2), c1 = set1(rest1), c2 = set1(rest2);
-  const Vec size = set1(step_size), root = set1(second_scale), e = set1(epsilon), keep = set1(decay), g_scale = set1(gradient_scale);
+  const Vec size = set1(step_size), root = set1(second_scale), e = set1(epsilon), keep = set1(decay),
+            g_scale = set1(gradient_scale);
   for_vectors(count, [&](int64_t i, int64_t n) {
     const Vec g = mul(get(gradient + i, n), g_scale);
     const Vec m = fma(b1, get(first + i, n), mul(c1, g));
@@ -140,7 +142,8 @@ void adamw(float* parameters, const float* gradient, float* first, float* second
 
 void sgd(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate, float momentum,
          float weight_decay, bool nesterov, float gradient_scale) {
-  const Vec rate = set1(learning_rate), keep = set1(momentum), decay = set1(weight_decay), g_scale = set1(gradient_scale);
+  const Vec rate = set1(learning_rate), keep = set1(momentum), decay = set1(weight_decay),
+            g_scale = set1(gradient_scale);
   for_vectors(count, [&](int64_t i, int64_t n) {
     const Vec p = get(parameters + i, n);
     const Vec g = fma(decay, p, mul(get(gradient + i, n), g_scale));

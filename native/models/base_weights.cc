@@ -22,7 +22,10 @@ std::vector<Expected> expected_tensors(const DecoderShape& s) {
     list.push_back({name + ".weight", out, in});
     if (bias) list.push_back({name + ".bias", 1, out});
   };
-  const auto norm = [&](const std::string& name) { linear(name, 1, s.hidden, false); if (s.layer_norm) list.push_back({name + ".bias", 1, s.hidden}); };
+  const auto norm = [&](const std::string& name) {
+    linear(name, 1, s.hidden, false);
+    if (s.layer_norm) list.push_back({name + ".bias", 1, s.hidden});
+  };
   if (s.learned_positions > 0) list.push_back({n.positions + ".weight", s.learned_positions, s.hidden});
   if (!s.tied) list.push_back({n.head + ".weight", s.vocabulary, s.hidden});
   norm(n.final_norm);
@@ -51,8 +54,10 @@ std::vector<Expected> expected_tensors(const DecoderShape& s) {
 
 // Where the tensor lies, after checking that all of it does.
 Status place(const Placement& p, const std::vector<std::shared_ptr<const MappedFile>>& files, Weight* out) {
-  if (p.file < 0 || p.file >= static_cast<int64_t>(files.size())) return wrong(p.name + " names a file that is not there");
-  if (p.rows < 1 || p.cols < 1 || p.rows > kLargest || p.cols > kLargest) return wrong(p.name + " has an impossible shape");
+  if (p.file < 0 || p.file >= static_cast<int64_t>(files.size()))
+    return wrong(p.name + " names a file that is not there");
+  if (p.rows < 1 || p.cols < 1 || p.rows > kLargest || p.cols > kLargest)
+    return wrong(p.name + " has an impossible shape");
   if (p.cols % block_elements(p.type) != 0) return wrong(p.name + " has rows that are not whole quantisation blocks");
   if (p.interleaved_heads < 0 || (p.interleaved_heads > 0 && p.rows % (2 * p.interleaved_heads) != 0))
     return wrong(p.name + " has rows that its heads do not divide");
@@ -107,9 +112,11 @@ Status check_shape(const DecoderShape& s) {
   for (int64_t size : sizes)
     if (size < 1 || size > (1 << 24)) return wrong("a model dimension is " + std::to_string(size));
   if (s.heads % s.kv_heads != 0) return wrong("the heads are not a multiple of the key-value heads");
-  if (s.heads > (1 << 16) || s.head_dim > (1 << 12) || s.layers > (1 << 12)) return wrong("a model dimension is too large");
+  if (s.heads > (1 << 16) || s.head_dim > (1 << 12) || s.layers > (1 << 12))
+    return wrong("a model dimension is too large");
   if (s.head_dim % 2 != 0) return wrong("head_dim is odd");
-  if (s.window < 0 || s.learned_positions < 0 || s.learned_positions > (1 << 24)) return wrong("a model dimension is out of range");
+  if (s.window < 0 || s.learned_positions < 0 || s.learned_positions > (1 << 24))
+    return wrong("a model dimension is out of range");
   if (s.fused_attention && s.heads != s.kv_heads) return wrong("fused attention with fewer key-value heads");
   if (s.learned_positions == 0 && static_cast<int64_t>(s.inverse_frequencies.size()) != s.head_dim / 2)
     return wrong("there are not head_dim / 2 inverse frequencies");
@@ -119,8 +126,8 @@ Status check_shape(const DecoderShape& s) {
   return Status::ok();
 }
 
-Status BaseWeights::open(DecoderShape shape, const std::vector<std::string>& files, const std::vector<Placement>& tensors,
-                         std::shared_ptr<const BaseWeights>* out) {
+Status BaseWeights::open(DecoderShape shape, const std::vector<std::string>& files,
+                         const std::vector<Placement>& tensors, std::shared_ptr<const BaseWeights>* out) {
   if (Status s = check_shape(shape); !s.is_ok()) return s;
   auto base = std::make_shared<BaseWeights>();
   for (const std::string& path : files) {
@@ -138,8 +145,8 @@ Status BaseWeights::open(DecoderShape shape, const std::vector<std::string>& fil
     const Weight* found = base->find(e.name);
     if (found == nullptr) return wrong("the tensor " + e.name + " is missing");
     if (found->out() != e.out || found->in() != e.in)
-      return wrong(e.name + " is " + std::to_string(found->out()) + " x " + std::to_string(found->in()) + ", expected " +
-                   std::to_string(e.out) + " x " + std::to_string(e.in));
+      return wrong(e.name + " is " + std::to_string(found->out()) + " x " + std::to_string(found->in()) +
+                   ", expected " + std::to_string(e.out) + " x " + std::to_string(e.in));
   }
   base->shape_ = std::move(shape);
   *out = std::move(base);

@@ -33,10 +33,10 @@ struct DecoderShape {
   bool gelu = false;             // else SwiGLU with a gate
   bool fused_attention = false;  // one layer for q, k and v
   bool qkv_bias = false;
-  bool other_bias = false;       // o and the feed-forward layers
-  bool query_key_norm = false;   // RMSNorm over each head of q and k, before the rotation
-  int64_t window = 0;            // keys that a query sees; 0: all
-  int64_t learned_positions = 0;           // rows of the table; 0: rotary
+  bool other_bias = false;                  // o and the feed-forward layers
+  bool query_key_norm = false;              // RMSNorm over each head of q and k, before the rotation
+  int64_t window = 0;                       // keys that a query sees; 0: all
+  int64_t learned_positions = 0;            // rows of the table; 0: rotary
   std::vector<double> inverse_frequencies;  // rotary: [head_dim / 2]
   ModuleNames names;
 

@@ -29,8 +29,10 @@ void rotate(const BlockContext& context, const Matrix& qkv, float direction) {
   const DecoderShape& shape = *context.shape;
   const Heads heads = split(shape, qkv);
   const Backend& backend = *context.backend;
-  backend.rope(backend.self, heads.q, shape.heads, shape.head_dim, context.cos, context.sin, direction, context.segments);
-  backend.rope(backend.self, heads.k, shape.kv_heads, shape.head_dim, context.cos, context.sin, direction, context.segments);
+  backend.rope(backend.self, heads.q, shape.heads, shape.head_dim, context.cos, context.sin, direction,
+               context.segments);
+  backend.rope(backend.self, heads.k, shape.kv_heads, shape.head_dim, context.cos, context.sin, direction,
+               context.segments);
 }
 
 // projected -> qkv: head norms of q and k, v copied
@@ -105,10 +107,10 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
                     const BlockScratch& scratch, const Matrix& d, bool wants_input) {
   const Backend& backend = *context.backend;
   const DecoderShape& shape = *context.shape;
-  const auto apply = [&](const LinearLayer& layer, const Matrix& in, const Matrix& d_out, const Matrix& d_in, bool accumulate,
-                         LinearPlace place) {
-    linear_backward(backend, layer, in, d_out, d_in, accumulate, kept.lora_u[place], scratch.linear, context.dropout_seed,
-                    context.segments);
+  const auto apply = [&](const LinearLayer& layer, const Matrix& in, const Matrix& d_out, const Matrix& d_in,
+                         bool accumulate, LinearPlace place) {
+    linear_backward(backend, layer, in, d_out, d_in, accumulate, kept.lora_u[place], scratch.linear,
+                    context.dropout_seed, context.segments);
   };
   norm_again(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.normed);
   if (shape.gelu)
@@ -127,8 +129,8 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
 
   apply(weights.o, kept.attended, d, scratch.d_attended, false, kO);
   const Heads heads = split(shape, kept.qkv), d_heads = split(shape, scratch.d_qkv);
-  backend.attention_backward(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
-                             scratch.d_attended, d_heads.q, d_heads.k, d_heads.v, context.segments);
+  backend.attention_backward(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended,
+                             kept.log_sum, scratch.d_attended, d_heads.q, d_heads.k, d_heads.v, context.segments);
   rotate(context, scratch.d_qkv, -1.0f);
   if (shape.query_key_norm) normalize_heads_backward(context, weights, kept, scratch);
   const Matrix d_projected = shape.query_key_norm ? scratch.d_projected : scratch.d_qkv;

@@ -24,27 +24,27 @@ enum LinearPlace { kQ, kK, kV, kFused, kO, kGate, kUp, kDown, kLinearPlaces };
 
 // What the backward pass needs of one block. Norm outputs and the activation are computed again instead of kept.
 struct BlockActivations {
-  Matrix x;                        // [M, hidden], the block's input
-  Matrix projected;                // [M, qkv]: q, k, v before their norms; data null where there are none
-  Matrix qkv;                      // [M, qkv]: what attention reads
-  Matrix attended;                 // [M, H*D]
-  Matrix log_sum;                  // [M, H]
-  Matrix middle;                   // [M, hidden], after attention
-  Matrix gate, up;                 // [M, intermediate]; gate data null with GELU
+  Matrix x;          // [M, hidden], the block's input
+  Matrix projected;  // [M, qkv]: q, k, v before their norms; data null where there are none
+  Matrix qkv;        // [M, qkv]: what attention reads
+  Matrix attended;   // [M, H*D]
+  Matrix log_sum;    // [M, H]
+  Matrix middle;     // [M, hidden], after attention
+  Matrix gate, up;   // [M, intermediate]; gate data null with GELU
   NormRows attention_rows, feed_rows;
-  float* head_inv = nullptr;       // [(H + Hkv), M]: inverse RMS of each q and k head
+  float* head_inv = nullptr;          // [(H + Hkv), M]: inverse RMS of each q and k head
   float* lora_u[kLinearPlaces] = {};  // [M, rank]
 };
 
 // Used by one block after another.
 struct BlockScratch {
-  Matrix normed;      // [M, hidden]
-  Matrix d_normed;    // [M, hidden]
-  Matrix active;      // [M, intermediate]
-  Matrix d_active;    // [M, intermediate]
-  Matrix d_attended;  // [M, H*D]
-  Matrix d_qkv;       // [M, qkv]
-  Matrix d_projected; // [M, qkv]; data null without head norms
+  Matrix normed;       // [M, hidden]
+  Matrix d_normed;     // [M, hidden]
+  Matrix active;       // [M, intermediate]
+  Matrix d_active;     // [M, intermediate]
+  Matrix d_attended;   // [M, H*D]
+  Matrix d_qkv;        // [M, qkv]
+  Matrix d_projected;  // [M, qkv]; data null without head norms
   LinearScratch linear;
 };
 

@@ -31,8 +31,8 @@ Norm Decoder::bind_norm(const Parameters& parameters, const std::string& name, b
   return norm;
 }
 
-LinearLayer Decoder::bind_linear(const Parameters& parameters, const std::vector<Overlay>& overlays, const std::string& name,
-                                 bool has_bias) {
+LinearLayer Decoder::bind_linear(const Parameters& parameters, const std::vector<Overlay>& overlays,
+                                 const std::string& name, bool has_bias) {
   LinearLayer layer;
   layer.weight = *base_->find(name + ".weight");
   if (const Slot* slot = parameters.find(Slot::Kind::dense, name + ".weight")) {
@@ -60,7 +60,9 @@ BlockWeights Decoder::bind_block(const Parameters& parameters, const std::vector
   const DecoderShape& shape = base_->shape();
   const ModuleNames& names = shape.names;
   const std::string prefix = names.block_prefix(layer);
-  const auto linear = [&](const std::string& name, bool bias) { return bind_linear(parameters, overlays, prefix + name, bias); };
+  const auto linear = [&](const std::string& name, bool bias) {
+    return bind_linear(parameters, overlays, prefix + name, bias);
+  };
   BlockWeights block;
   if (shape.fused_attention) {
     block.fused = linear(names.fused, shape.qkv_bias);
@@ -152,7 +154,8 @@ void Decoder::lay_out(Arena* arena) {
       if (layer.has_lora() && separate) kept.lora_u[at] = arena->take<float>(m * layer.rank());
       shared_rank[at] = std::max(shared_rank[at], layer.rank());
       if (layer.has_lora()) widest_rank = std::max(widest_rank, layer.rank());
-      if (layer.overlay != nullptr && !layer.overlay->dense()) widest_overlay = std::max(widest_overlay, layer.overlay->rank);
+      if (layer.overlay != nullptr && !layer.overlay->dense())
+        widest_overlay = std::max(widest_overlay, layer.overlay->rank);
       drops = drops || (layer.has_lora() && layer.dropout.rate > 0);
     }
   }

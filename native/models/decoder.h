@@ -13,10 +13,10 @@
 namespace oneround {
 
 struct DecoderLimits {
-  int64_t rows = 0;             // most rows of one pass
+  int64_t rows = 0;  // most rows of one pass
   int64_t longest_segment = 0;
-  bool training = false;        // false: one block's activations serve all
-  bool recompute = false;       // training: one block's activations serve all but the inputs, and are computed twice
+  bool training = false;   // false: one block's activations serve all
+  bool recompute = false;  // training: one block's activations serve all but the inputs, and are computed twice
 };
 
 class Decoder {
@@ -43,7 +43,8 @@ class Decoder {
                  const std::atomic<bool>& abort);
   // One more token.
   Status next(const Backend& backend, int32_t id, KvCache* cache, float* logits, const std::atomic<bool>& abort);
-  Status logits(const Backend& backend, const int32_t* ids, Segments segments, float* out, const std::atomic<bool>& abort);
+  Status logits(const Backend& backend, const int32_t* ids, Segments segments, float* out,
+                const std::atomic<bool>& abort);
 
  private:
   Status bind(const Parameters& parameters, const std::vector<Overlay>& overlays);

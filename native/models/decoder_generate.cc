@@ -62,8 +62,10 @@ void row_heads(const RowPass& pass, const BlockWeights& weights, const BlockActi
     }
   if (pass.cos != nullptr) {
     const Segment one{0, 1, 0};
-    backend.rope(backend.self, matrix(q, 1, shape.query_width()), shape.heads, shape.head_dim, pass.cos, pass.sin, 1.0f, {&one, 1});
-    backend.rope(backend.self, matrix(k, 1, shape.kv_width()), shape.kv_heads, shape.head_dim, pass.cos, pass.sin, 1.0f, {&one, 1});
+    backend.rope(backend.self, matrix(q, 1, shape.query_width()), shape.heads, shape.head_dim, pass.cos, pass.sin, 1.0f,
+                 {&one, 1});
+    backend.rope(backend.self, matrix(k, 1, shape.kv_width()), shape.kv_heads, shape.head_dim, pass.cos, pass.sin, 1.0f,
+                 {&one, 1});
   }
   const size_t bytes = static_cast<size_t>(shape.kv_width()) * sizeof(float);
   std::memcpy(cache->keys[layer].row(cache->length), k, bytes);
@@ -71,8 +73,8 @@ void row_heads(const RowPass& pass, const BlockWeights& weights, const BlockActi
 }
 
 // x is overwritten with the block's output.
-void block_row(const RowPass& pass, const BlockWeights& weights, const BlockActivations& kept, const BlockScratch& scratch,
-               KvCache* cache, size_t layer, const Matrix& x) {
+void block_row(const RowPass& pass, const BlockWeights& weights, const BlockActivations& kept,
+               const BlockScratch& scratch, KvCache* cache, size_t layer, const Matrix& x) {
   const Backend& backend = *pass.backend;
   const DecoderShape& shape = *pass.shape;
   const Matrix normed = scratch.normed.slice_rows(0, 1), active = scratch.active.slice_rows(0, 1);
@@ -80,8 +82,8 @@ void block_row(const RowPass& pass, const BlockWeights& weights, const BlockActi
   row_heads(pass, weights, kept, normed, cache, layer);
   const int64_t keys = cache->length + 1;
   backend.attention_row(backend.self, kept.qkv.data, cache->keys[layer].slice_rows(0, keys),
-                        cache->values[layer].slice_rows(0, keys), {shape.heads, shape.kv_heads, shape.head_dim, shape.window},
-                        cache->scores, kept.attended.data);
+                        cache->values[layer].slice_rows(0, keys),
+                        {shape.heads, shape.kv_heads, shape.head_dim, shape.window}, cache->scores, kept.attended.data);
   linear_row(backend, weights.o, kept.attended.data, normed.data, pass.inner);
   backend.add(backend.self, normed, x);
   row_norm(pass, weights.feed_norm, x, normed);
@@ -107,16 +109,18 @@ Status Decoder::prefill(const Backend& backend, const int32_t* ids, int64_t coun
   cache->length = 0;
   if (Status s = forward(pass, ids, count, abort, cache); !s.is_ok()) return s;
   cache->length = count;
-  head_logits(pass, head_, head_scratch_, final_.slice_rows(count - 1, 1), matrix(logits, 1, base_->shape().vocabulary));
+  head_logits(pass, head_, head_scratch_, final_.slice_rows(count - 1, 1),
+              matrix(logits, 1, base_->shape().vocabulary));
   return Status::ok();
 }
 
-Status Decoder::next(const Backend& backend, int32_t id, KvCache* cache, float* logits, const std::atomic<bool>& abort) {
+Status Decoder::next(const Backend& backend, int32_t id, KvCache* cache, float* logits,
+                     const std::atomic<bool>& abort) {
   const DecoderShape& shape = base_->shape();
   const int64_t half = shape.head_dim / 2, position = cache->length;
   const bool rotates = cos_ != nullptr;
-  const RowPass pass{&backend, &shape, rotates ? cos_ + position * half : nullptr, rotates ? sin_ + position * half : nullptr,
-                     inner_};
+  const RowPass pass{&backend, &shape, rotates ? cos_ + position * half : nullptr,
+                     rotates ? sin_ + position * half : nullptr, inner_};
   const Matrix x = final_.slice_rows(0, 1);
   backend.embed(backend.self, &id, embedding_, x);
   if (positions_.data != nullptr) {

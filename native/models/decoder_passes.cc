@@ -12,7 +12,8 @@ Status stopped() { return Status::error(Code::aborted, "stopped", "Start again t
 
 // The first `rows` rows of every buffer.
 BlockActivations top_rows(BlockActivations kept, int64_t rows) {
-  for (Matrix* m : {&kept.x, &kept.projected, &kept.qkv, &kept.attended, &kept.log_sum, &kept.middle, &kept.gate, &kept.up})
+  for (Matrix* m :
+       {&kept.x, &kept.projected, &kept.qkv, &kept.attended, &kept.log_sum, &kept.middle, &kept.gate, &kept.up})
     m->rows = rows;
   return kept;
 }
@@ -60,7 +61,8 @@ Status Decoder::allocate(const Backend& backend) {
 
 void Decoder::fill_position_ids(Segments segments) {
   for (int64_t s = 0; s < segments.count; s++)
-    for (int64_t t = 0; t < segments.data[s].count; t++) position_ids_[segments.data[s].first + t] = static_cast<int32_t>(t);
+    for (int64_t t = 0; t < segments.data[s].count; t++)
+      position_ids_[segments.data[s].first + t] = static_cast<int32_t>(t);
 }
 
 BlockContext Decoder::context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const {
@@ -96,28 +98,30 @@ Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t
   return Status::ok();
 }
 
-Status Decoder::losses(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, double* losses,
-                       const std::atomic<bool>& abort) {
+Status Decoder::losses(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments,
+                       double* losses, const std::atomic<bool>& abort) {
   const BlockContext pass = context(backend, segments, nullptr);
   const int64_t rows = row_count(segments);
   if (Status s = forward(pass, ids, rows, abort); !s.is_ok()) return s;
   return head_loss(pass, head_, head_scratch_, final_.slice_rows(0, rows), labels, 0.0f, {}, losses, abort);
 }
 
-Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, float d_loss,
-                         const uint32_t* dropout_seed, double* losses, const std::atomic<bool>& abort) {
+Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments,
+                         float d_loss, const uint32_t* dropout_seed, double* losses, const std::atomic<bool>& abort) {
   const BlockContext pass = context(backend, segments, dropout_seed);
   const int64_t rows = row_count(segments);
   if (Status s = forward(pass, ids, rows, abort); !s.is_ok()) return s;
   const Matrix d = d_.slice_rows(0, rows);
-  if (Status s = head_loss(pass, head_, head_scratch_, final_.slice_rows(0, rows), labels, d_loss, d, losses, abort); !s.is_ok())
+  if (Status s = head_loss(pass, head_, head_scratch_, final_.slice_rows(0, rows), labels, d_loss, d, losses, abort);
+      !s.is_ok())
     return s;
   const BlockScratch scratch = top_rows(scratch_, rows);
   for (int64_t i = base_->shape().layers - 1; i >= first_trained_; i--) {
     if (abort.load(std::memory_order_relaxed)) return stopped();
     const BlockActivations kept = activations(i, rows);
     // The head has read final_: the block's output may go there a second time.
-    if (limits_.recompute) block_forward(pass, blocks_[static_cast<size_t>(i)], kept, scratch, final_.slice_rows(0, rows));
+    if (limits_.recompute)
+      block_forward(pass, blocks_[static_cast<size_t>(i)], kept, scratch, final_.slice_rows(0, rows));
     block_backward(pass, blocks_[static_cast<size_t>(i)], kept, scratch, d,
                    i > first_trained_ || d_embedding_.data != nullptr || d_positions_.data != nullptr);
   }

@@ -20,7 +20,8 @@ void run_chunk(const BlockContext& context, const HeadWeights& weights, const He
   const Segments segments{scratch.segments, chunk.segments};
   double row_losses[kHeadRows];
   backend.gather_rows(backend.self, x, scratch.rows, top(scratch.chosen));
-  norm_forward(backend, weights.norm, top(scratch.chosen), context.shape->norm_epsilon, top(scratch.normed), scratch.norm_rows);
+  norm_forward(backend, weights.norm, top(scratch.chosen), context.shape->norm_epsilon, top(scratch.normed),
+               scratch.norm_rows);
   backend.linear(backend.self, top(scratch.normed), weights.vocabulary, top(scratch.logits), 1.0f, false);
   backend.cross_entropy(backend.self, top(scratch.logits), scratch.labels, d_loss, row_losses);
   for (int64_t i = 0; i < chunk.rows; i++) losses[scratch.rows[i]] = row_losses[i];
@@ -29,15 +30,16 @@ void run_chunk(const BlockContext& context, const HeadWeights& weights, const He
     backend.linear_d_w(backend.self, top(scratch.logits), top(scratch.normed), weights.d_vocabulary, 1.0f, segments);
   backend.linear_d_x(backend.self, top(scratch.logits), weights.vocabulary, top(scratch.d_normed), 1.0f, false);
   backend.fill_zero(backend.self, scratch.d_chosen.data, chunk.rows * scratch.d_chosen.stride);
-  norm_backward(backend, weights.norm, top(scratch.chosen), scratch.norm_rows, top(scratch.d_normed), top(scratch.d_chosen),
-                segments);
+  norm_backward(backend, weights.norm, top(scratch.chosen), scratch.norm_rows, top(scratch.d_normed),
+                top(scratch.d_chosen), segments);
   backend.scatter_rows(backend.self, top(scratch.d_chosen), scratch.rows, d_x);
 }
 
 }  // namespace
 
 Status head_loss(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,
-                 const int32_t* labels, float d_loss, const Matrix& d_x, double* losses, const std::atomic<bool>& abort) {
+                 const int32_t* labels, float d_loss, const Matrix& d_x, double* losses,
+                 const std::atomic<bool>& abort) {
   if (d_loss != 0.0f) context.backend->fill_zero(context.backend->self, d_x.data, d_x.rows * d_x.stride);
   Chunk chunk;
   const auto flush = [&] {
@@ -55,7 +57,8 @@ Status head_loss(const BlockContext& context, const HeadWeights& weights, const 
       if (mine[t] < 0) continue;
       if (chunk.rows == kHeadRows) {
         flush();
-        if (abort.load(std::memory_order_relaxed)) return Status::error(Code::aborted, "stopped", "Start again to go on.");
+        if (abort.load(std::memory_order_relaxed))
+          return Status::error(Code::aborted, "stopped", "Start again to go on.");
         scratch.segments[chunk.segments++] = {0, 0, segment.dropout_counter};
       }
       scratch.rows[chunk.rows] = static_cast<int32_t>(segment.first + t);
@@ -75,7 +78,8 @@ void head_logits(const BlockContext& context, const HeadWeights& weights, const 
   for (int64_t first = 0; first < x.rows; first += kHeadRows) {
     const int64_t count = std::min(kHeadRows, x.rows - first);
     const Matrix normed = scratch.normed.slice_rows(0, count);
-    norm_forward(backend, weights.norm, x.slice_rows(first, count), context.shape->norm_epsilon, normed, scratch.norm_rows);
+    norm_forward(backend, weights.norm, x.slice_rows(first, count), context.shape->norm_epsilon, normed,
+                 scratch.norm_rows);
     backend.linear(backend.self, normed, weights.vocabulary, y.slice_rows(first, count), 1.0f, false);
   }
 }

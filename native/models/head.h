@@ -13,8 +13,8 @@ constexpr int64_t kHeadRows = 256;
 
 struct HeadWeights {
   Norm norm;
-  Weight vocabulary;            // [V, hidden]
-  Matrix d_vocabulary;          // data null: frozen
+  Weight vocabulary;    // [V, hidden]
+  Matrix d_vocabulary;  // data null: frozen
 };
 
 struct HeadScratch {
@@ -27,9 +27,11 @@ struct HeadScratch {
 };
 
 // losses[m] for each row m of x with labels[m] >= 0 (others untouched). d_loss != 0: d_x (all of it overwritten) is the
-// gradient of d_loss * sum(losses), and the head's own gradients are added to. Status aborted when asked between chunks.
+// gradient of d_loss * sum(losses), and the head's own gradients are added to. Status aborted when asked between
+// chunks.
 Status head_loss(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,
-                 const int32_t* labels, float d_loss, const Matrix& d_x, double* losses, const std::atomic<bool>& abort);
+                 const int32_t* labels, float d_loss, const Matrix& d_x, double* losses,
+                 const std::atomic<bool>& abort);
 
 // y [M, V] = logits of every row
 void head_logits(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,

@@ -4,7 +4,9 @@ namespace oneround {
 
 namespace {
 
-Weight overlay_a(const Overlay& o, int64_t in) { return {o.a.data(), Type::f32, o.dense() ? static_cast<int64_t>(o.a.size()) / in : o.rank, in, 0, false}; }
+Weight overlay_a(const Overlay& o, int64_t in) {
+  return {o.a.data(), Type::f32, o.dense() ? static_cast<int64_t>(o.a.size()) / in : o.rank, in, 0, false};
+}
 Weight overlay_b(const Overlay& o, int64_t out) { return {o.b.data(), Type::f32, out, o.rank, 0, false}; }
 
 }  // namespace
@@ -35,8 +37,9 @@ void linear_forward(const Backend& backend, const LinearLayer& layer, const Matr
   backend.linear(self, inner, weight_of(layer.b), y, layer.scale, true);
 }
 
-void linear_backward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& d_y, const Matrix& d_x,
-                     bool accumulate, float* u, const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments) {
+void linear_backward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& d_y,
+                     const Matrix& d_x, bool accumulate, float* u, const LinearScratch& scratch,
+                     const uint32_t* dropout_seed, Segments segments) {
   void* self = backend.self;
   const bool wants_input = d_x.data != nullptr;
   if (layer.d_bias != nullptr) backend.bias_backward(self, d_y, layer.d_bias, segments);

@@ -29,10 +29,10 @@ struct LinearScratch {
 
 struct LinearLayer {
   Weight weight;
-  Matrix d_weight;  // data null: frozen
+  Matrix d_weight;              // data null: frozen
   const float* bias = nullptr;  // [out]
   float* d_bias = nullptr;      // null: frozen
-  Matrix a, b, d_a, d_b;  // data null: no LoRA
+  Matrix a, b, d_a, d_b;        // data null: no LoRA
   float scale = 0;
   Dropout dropout;
   const Overlay* overlay = nullptr;
@@ -47,7 +47,8 @@ void linear_forward(const Backend& backend, const LinearLayer& layer, const Matr
                     const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments);
 
 // Adds to the layer's gradients; d_x (data null: not wanted) is overwritten, or added to.
-void linear_backward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& d_y, const Matrix& d_x,
-                     bool accumulate, float* u, const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments);
+void linear_backward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& d_y,
+                     const Matrix& d_x, bool accumulate, float* u, const LinearScratch& scratch,
+                     const uint32_t* dropout_seed, Segments segments);
 
 }  // namespace oneround

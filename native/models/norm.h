@@ -28,7 +28,8 @@ inline void norm_forward(const Backend& backend, const Norm& norm, const Matrix&
     backend.rms_norm(backend.self, x, norm.weight, epsilon, y, rows.inv);
 }
 
-inline void norm_again(const Backend& backend, const Norm& norm, const Matrix& x, const NormRows& rows, const Matrix& y) {
+inline void norm_again(const Backend& backend, const Norm& norm, const Matrix& x, const NormRows& rows,
+                       const Matrix& y) {
   if (norm.bias != nullptr)
     backend.layer_norm_again(backend.self, x, norm.weight, norm.bias, rows.mean, rows.inv, y);
   else
@@ -36,10 +37,11 @@ inline void norm_again(const Backend& backend, const Norm& norm, const Matrix& x
 }
 
 // d_x += the gradient through the norm; adds to the norm's own.
-inline void norm_backward(const Backend& backend, const Norm& norm, const Matrix& x, const NormRows& rows, const Matrix& d_y,
-                          const Matrix& d_x, Segments segments) {
+inline void norm_backward(const Backend& backend, const Norm& norm, const Matrix& x, const NormRows& rows,
+                          const Matrix& d_y, const Matrix& d_x, Segments segments) {
   if (norm.bias != nullptr)
-    backend.layer_norm_backward(backend.self, x, norm.weight, rows.mean, rows.inv, d_y, d_x, norm.d_weight, norm.d_bias, segments);
+    backend.layer_norm_backward(backend.self, x, norm.weight, rows.mean, rows.inv, d_y, d_x, norm.d_weight, norm.d_bias,
+                                segments);
   else
     backend.rms_norm_backward(backend.self, x, norm.weight, rows.inv, d_y, d_x, norm.d_weight, segments);
 }

@@ -11,7 +11,8 @@ Status Parameters::plan(const BaseWeights& base, std::vector<Slot> slots, std::u
     const bool lora = slot.kind == Slot::Kind::lora;
     const Weight* weight = base.find(lora ? slot.name + ".weight" : slot.name);
     if (weight == nullptr || (lora && weight->rows == 1))
-      return Status::error(Code::not_found, "the base has no " + std::string(lora ? "linear layer " : "tensor ") + slot.name,
+      return Status::error(Code::not_found,
+                           "the base has no " + std::string(lora ? "linear layer " : "tensor ") + slot.name,
                            "Name layers of this base.");
     if (parameters->find(slot.kind, slot.name) != nullptr)
       return Status::error(Code::argument, slot.name + " is listed twice", "List each layer once.");

@@ -42,9 +42,10 @@ namespace ops {
 
 namespace {
 
-// Row i of the block attends to keys first_key..first + i. Scores become unnormalised probabilities; y is scaled afterwards.
-void softmax_rows(const Kernels& kernels, const AttentionScratch& scratch, int64_t first, int64_t queries, int64_t window,
-                  float* sums, const Matrix& log_sum, int64_t head) {
+// Row i of the block attends to keys first_key..first + i. Scores become unnormalised probabilities; y is scaled
+// afterwards.
+void softmax_rows(const Kernels& kernels, const AttentionScratch& scratch, int64_t first, int64_t queries,
+                  int64_t window, float* sums, const Matrix& log_sum, int64_t head) {
   const int64_t keys = first + queries;
   for (int64_t i = 0; i < queries; i++) {
     float* row = scratch.scores + i * scratch.score_stride;
@@ -67,7 +68,9 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
   context.pool.for_each(segments.count * shape.heads, [&](int64_t task, int worker) {
     const Segment& segment = segments.data[task / shape.heads];
     const int64_t head = task % shape.heads, kv_head = head / group, length = segment.count;
-    const auto part = [&](const Matrix& m, int64_t h) { return m.slice_rows(segment.first, length).slice_cols(h * dim, dim); };
+    const auto part = [&](const Matrix& m, int64_t h) {
+      return m.slice_rows(segment.first, length).slice_cols(h * dim, dim);
+    };
     const Matrix qs = part(q, head), ks = part(k, kv_head), vs = part(v, kv_head), ys = part(y, head);
     const WorkerScratch& mine = context.scratch[static_cast<size_t>(worker)];
     const AttentionScratch scratch = divide_attention_scratch(context, mine.attention, length, shape);
@@ -75,12 +78,13 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
     pack_panels(context, mine, rows_of(vs), 0, length, 0, dim, scratch.v_rows);
     for (int64_t first = 0; first < length; first += kQueryBlock) {
       const int64_t queries = std::min(kQueryBlock, length - first), keys = first + queries;
-      multiply_packed(context, mine, queries, keys, dim, qs.row(first), qs.stride, 1, scratch.k_columns, dim, scratch.scores,
-                      scratch.score_stride, scale, false);
+      multiply_packed(context, mine, queries, keys, dim, qs.row(first), qs.stride, 1, scratch.k_columns, dim,
+                      scratch.scores, scratch.score_stride, scale, false);
       float sums[kQueryBlock];
-      softmax_rows(context.kernels, scratch, first, queries, shape.window, sums, log_sum.slice_rows(segment.first, length), head);
-      multiply_packed(context, mine, queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows, length,
-                      ys.row(first), ys.stride, 1.0f, false);
+      softmax_rows(context.kernels, scratch, first, queries, shape.window, sums,
+                   log_sum.slice_rows(segment.first, length), head);
+      multiply_packed(context, mine, queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows,
+                      length, ys.row(first), ys.stride, 1.0f, false);
       for (int64_t i = 0; i < queries; i++) context.kernels.scale(1.0f / sums[i], dim, ys.row(first + i));
     }
   });

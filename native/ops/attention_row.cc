@@ -6,7 +6,8 @@
 
 namespace oneround::ops {
 
-void attention_row(void* self, const float* q, const Matrix& k, const Matrix& v, AttentionShape shape, float* scores, float* y) {
+void attention_row(void* self, const float* q, const Matrix& k, const Matrix& v, AttentionShape shape, float* scores,
+                   float* y) {
   CpuContext& context = cpu(self);
   const int64_t dim = shape.head_dim, group = shape.heads / shape.kv_heads, keys = k.rows;
   const int64_t seen = first_key(keys - 1, shape.window);

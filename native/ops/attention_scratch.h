@@ -7,21 +7,24 @@ namespace oneround {
 
 // L: longest segment, D: head_dim; panels are padded to a tile's width.
 struct AttentionScratch {
-  float* scores = nullptr;       // [kQueryBlock, score_stride]
-  float* d_scores = nullptr;     // [kQueryBlock, score_stride]
-  float* k_columns = nullptr;    // k' packed: depth D, columns L
-  float* v_columns = nullptr;    // v' packed: depth D, columns L
-  float* k_rows = nullptr;       // k packed: depth L, columns D
-  float* v_rows = nullptr;       // v packed: depth L, columns D (forward only; shares v_columns' place)
-  float* q_rows = nullptr;       // a block of q packed: depth kQueryBlock, columns D
-  float* d_y_rows = nullptr;     // a block of d_y packed: depth kQueryBlock, columns D
+  float* scores = nullptr;     // [kQueryBlock, score_stride]
+  float* d_scores = nullptr;   // [kQueryBlock, score_stride]
+  float* k_columns = nullptr;  // k' packed: depth D, columns L
+  float* v_columns = nullptr;  // v' packed: depth D, columns L
+  float* k_rows = nullptr;     // k packed: depth L, columns D
+  float* v_rows = nullptr;     // v packed: depth L, columns D (forward only; shares v_columns' place)
+  float* q_rows = nullptr;     // a block of q packed: depth kQueryBlock, columns D
+  float* d_y_rows = nullptr;   // a block of d_y packed: depth kQueryBlock, columns D
   int64_t score_stride = 0;
   int64_t floats = 0;
 };
 
 // The first key that a query sees.
-inline int64_t first_key(int64_t query, int64_t window) { return window == 0 || query < window ? 0 : query - window + 1; }
+inline int64_t first_key(int64_t query, int64_t window) {
+  return window == 0 || query < window ? 0 : query - window + 1;
+}
 
-AttentionScratch divide_attention_scratch(const CpuContext& context, float* base, int64_t longest_segment, AttentionShape shape);
+AttentionScratch divide_attention_scratch(const CpuContext& context, float* base, int64_t longest_segment,
+                                          AttentionShape shape);
 
 }  // namespace oneround

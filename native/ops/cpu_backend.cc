@@ -7,7 +7,8 @@
 
 namespace oneround {
 
-void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_t longest_segment, AttentionShape shape) {
+void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_t longest_segment,
+                         AttentionShape shape) {
   const int64_t tile_rows = kernels.tile_rows;
   packed_a = from->take<float>(kGroupRows * kGroupDepth);
   scratch.resize(static_cast<size_t>(pool.threads()));
@@ -71,7 +72,8 @@ class Cpu final : public CpuBackend {
   }
 
  private:
-  static int64_t scratch_bytes(void* self, int64_t max_rows, int64_t max_cols, int64_t longest_segment, AttentionShape shape) {
+  static int64_t scratch_bytes(void* self, int64_t max_rows, int64_t max_cols, int64_t longest_segment,
+                               AttentionShape shape) {
     CpuContext& context = cpu(self);
     const std::vector<WorkerScratch> kept = context.scratch;
     float* const kept_a = context.packed_a;

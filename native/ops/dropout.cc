@@ -11,8 +11,9 @@ void dropout(void* self, const Matrix& x, const Matrix& y, Dropout dropout, Segm
     const float* in = x.row(segment.first + t);
     float* out = y.row(segment.first + t);
     for (int64_t c = 0; c < x.cols; c += 4) {
-      const PhiloxBlock bits = philox({segment.dropout_counter, static_cast<uint32_t>(t), static_cast<uint32_t>(c / 4), 0},
-                                      dropout.seed, dropout.layer);
+      const PhiloxBlock bits =
+          philox({segment.dropout_counter, static_cast<uint32_t>(t), static_cast<uint32_t>(c / 4), 0}, dropout.seed,
+                 dropout.layer);
       for (int64_t j = c; j < std::min(c + 4, x.cols); j++) {
         const float kept = uniform_of(bits[static_cast<size_t>(j - c)]) < dropout.rate ? 0.0f : in[j] * keep;
         out[j] = accumulate ? out[j] + kept : kept;

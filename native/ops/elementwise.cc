@@ -19,7 +19,8 @@ void gelu(void* self, const Matrix& x, const Matrix& y) {
 void gelu_backward(void* self, const Matrix& x, const Matrix& d_y, const Matrix& d_x) {
   CpuContext& context = cpu(self);
   context.for_row_blocks(d_y.rows, kRows, [&](int64_t first, int64_t count, int) {
-    for (int64_t m = first; m < first + count; m++) context.kernels.gelu_backward(x.row(m), d_y.row(m), d_y.cols, d_x.row(m));
+    for (int64_t m = first; m < first + count; m++)
+      context.kernels.gelu_backward(x.row(m), d_y.row(m), d_y.cols, d_x.row(m));
   });
 }
 

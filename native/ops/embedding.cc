@@ -22,11 +22,13 @@ void embed_backward(void* self, const int32_t* ids, const Matrix& d_y, const Mat
 }
 
 void gather_rows(void*, const Matrix& x, const int32_t* rows, const Matrix& y) {
-  for (int64_t i = 0; i < y.rows; i++) std::memcpy(y.row(i), x.row(rows[i]), static_cast<size_t>(y.cols) * sizeof(float));
+  for (int64_t i = 0; i < y.rows; i++)
+    std::memcpy(y.row(i), x.row(rows[i]), static_cast<size_t>(y.cols) * sizeof(float));
 }
 
 void scatter_rows(void*, const Matrix& x, const int32_t* rows, const Matrix& y) {
-  for (int64_t i = 0; i < x.rows; i++) std::memcpy(y.row(rows[i]), x.row(i), static_cast<size_t>(x.cols) * sizeof(float));
+  for (int64_t i = 0; i < x.rows; i++)
+    std::memcpy(y.row(rows[i]), x.row(i), static_cast<size_t>(x.cols) * sizeof(float));
 }
 
 }  // namespace oneround::ops

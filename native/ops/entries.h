@@ -26,10 +26,10 @@ void rms_norm_backward(void* self, const Matrix& x, const float* weight, const f
                        const Matrix& d_x, float* d_weight, Segments segments);
 
 // layer_norm.cc
-void layer_norm(void* self, const Matrix& x, const float* weight, const float* bias, float epsilon, const Matrix& y, float* mean,
-                float* inv);
-void layer_norm_again(void* self, const Matrix& x, const float* weight, const float* bias, const float* mean, const float* inv,
-                      const Matrix& y);
+void layer_norm(void* self, const Matrix& x, const float* weight, const float* bias, float epsilon, const Matrix& y,
+                float* mean, float* inv);
+void layer_norm_again(void* self, const Matrix& x, const float* weight, const float* bias, const float* mean,
+                      const float* inv, const Matrix& y);
 void layer_norm_backward(void* self, const Matrix& x, const float* weight, const float* mean, const float* inv,
                          const Matrix& d_y, const Matrix& d_x, float* d_weight, float* d_bias, Segments segments);
 
@@ -38,18 +38,19 @@ void add_bias(void* self, const float* bias, const Matrix& y);
 void bias_backward(void* self, const Matrix& d_y, float* d_bias, Segments segments);
 
 // rope.cc
-void rope(void* self, const Matrix& x, int64_t heads, int64_t head_dim, const float* cos, const float* sin, float direction,
-          Segments segments);
+void rope(void* self, const Matrix& x, int64_t heads, int64_t head_dim, const float* cos, const float* sin,
+          float direction, Segments segments);
 
 // attention.cc, attention_backward.cc
 void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
                const Matrix& log_sum, Segments segments);
-void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
-                        const Matrix& log_sum, const Matrix& d_y, const Matrix& d_q, const Matrix& d_k, const Matrix& d_v,
-                        Segments segments);
+void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape,
+                        const Matrix& y, const Matrix& log_sum, const Matrix& d_y, const Matrix& d_q, const Matrix& d_k,
+                        const Matrix& d_v, Segments segments);
 
 // attention_row.cc
-void attention_row(void* self, const float* q, const Matrix& k, const Matrix& v, AttentionShape shape, float* scores, float* y);
+void attention_row(void* self, const float* q, const Matrix& k, const Matrix& v, AttentionShape shape, float* scores,
+                   float* y);
 
 // elementwise.cc
 void gelu(void* self, const Matrix& x, const Matrix& y);

@@ -7,8 +7,8 @@ namespace {
 constexpr int64_t kRows = 8;
 }
 
-void layer_norm(void* self, const Matrix& x, const float* weight, const float* bias, float epsilon, const Matrix& y, float* mean,
-                float* inv) {
+void layer_norm(void* self, const Matrix& x, const float* weight, const float* bias, float epsilon, const Matrix& y,
+                float* mean, float* inv) {
   CpuContext& context = cpu(self);
   context.for_row_blocks(x.rows, kRows, [&](int64_t first, int64_t count, int) {
     for (int64_t m = first; m < first + count; m++)
@@ -16,8 +16,8 @@ void layer_norm(void* self, const Matrix& x, const float* weight, const float* b
   });
 }
 
-void layer_norm_again(void* self, const Matrix& x, const float* weight, const float* bias, const float* mean, const float* inv,
-                      const Matrix& y) {
+void layer_norm_again(void* self, const Matrix& x, const float* weight, const float* bias, const float* mean,
+                      const float* inv, const Matrix& y) {
   CpuContext& context = cpu(self);
   context.for_row_blocks(x.rows, kRows, [&](int64_t first, int64_t count, int) {
     for (int64_t m = first; m < first + count; m++)
@@ -35,7 +35,8 @@ void layer_norm_backward(void* self, const Matrix& x, const float* weight, const
   if (d_weight != nullptr)
     add_column_sums(context, x.cols, segments, d_weight,
                     [&](int64_t m, int64_t c) { return d_y.row(m)[c] * ((x.row(m)[c] - mean[m]) * inv[m]); });
-  if (d_bias != nullptr) add_column_sums(context, x.cols, segments, d_bias, [&](int64_t m, int64_t c) { return d_y.row(m)[c]; });
+  if (d_bias != nullptr)
+    add_column_sums(context, x.cols, segments, d_bias, [&](int64_t m, int64_t c) { return d_y.row(m)[c]; });
 }
 
 }  // namespace oneround::ops

@@ -5,13 +5,17 @@ namespace oneround::ops {
 
 void linear(void* self, const Matrix& x, const Weight& w, const Matrix& y, float scale, bool accumulate) {
   CpuContext& context = cpu(self);
-  multiply(context, {x.rows, w.out(), x.data, x.stride, 1, w.transposed ? rows_of(w) : columns_of(w), y.data, y.stride, scale, accumulate},
+  multiply(context,
+           {x.rows, w.out(), x.data, x.stride, 1, w.transposed ? rows_of(w) : columns_of(w), y.data, y.stride, scale,
+            accumulate},
            blocks_over(context, w.in()));
 }
 
 void linear_d_x(void* self, const Matrix& d_y, const Weight& w, const Matrix& d_x, float scale, bool accumulate) {
   CpuContext& context = cpu(self);
-  multiply(context, {d_y.rows, w.in(), d_y.data, d_y.stride, 1, w.transposed ? columns_of(w) : rows_of(w), d_x.data, d_x.stride, scale, accumulate},
+  multiply(context,
+           {d_y.rows, w.in(), d_y.data, d_y.stride, 1, w.transposed ? columns_of(w) : rows_of(w), d_x.data, d_x.stride,
+            scale, accumulate},
            blocks_over(context, w.out()));
 }
 

@@ -7,7 +7,7 @@ namespace oneround::ops {
 namespace {
 
 constexpr int64_t kOutputs = 16;   // outputs of one task
-constexpr int64_t kPart = 4096;     // inputs converted at a time; fits the packed panels' scratch of every set
+constexpr int64_t kPart = 4096;    // inputs converted at a time; fits the packed panels' scratch of every set
 constexpr int64_t kColumns = 256;  // transposed: columns of one task; whole blocks of every storage type
 
 // Rows of w are outputs.

@@ -1,5 +1,5 @@
-// Blocked products after Goto and van de Geijn (ACM TOMS 34, 2008): rows of a are packed once for all columns, columns of
-// b are converted and packed in chunks that stay in a core's cache, and a register tile does the arithmetic.
+// Blocked products after Goto and van de Geijn (ACM TOMS 34, 2008): rows of a are packed once for all columns, columns
+// of b are converted and packed in chunks that stay in a core's cache, and a register tile does the arithmetic.
 #include "ops/matmul.h"
 
 namespace oneround {
@@ -74,17 +74,17 @@ void pack_group(CpuContext& context, const Product& p, const Group& group, int64
     int64_t depth_before = 0;
     for (int64_t b = 0; b < group.count; b++) {
       const DepthBlock& block = group.blocks[b];
-      kernels.pack_a(p.a + (first_row + i) * p.a_row_step + block.first * p.a_k_step, p.a_row_step, p.a_k_step, m, block.count,
-                     context.packed_a + depth_before * padded + i * block.count);
+      kernels.pack_a(p.a + (first_row + i) * p.a_row_step + block.first * p.a_k_step, p.a_row_step, p.a_k_step, m,
+                     block.count, context.packed_a + depth_before * padded + i * block.count);
       depth_before += block.count;
     }
   });
 }
 
 // One chunk of columns against rows [first_panel, end_panel) of the packed group.
-void multiply_chunk(CpuContext& context, const WorkerScratch& scratch, const Product& p, const Group& group, int64_t first_row,
-                    int64_t rows, int64_t first_panel, int64_t end_panel, int64_t first_column, int64_t columns,
-                    bool accumulate) {
+void multiply_chunk(CpuContext& context, const WorkerScratch& scratch, const Product& p, const Group& group,
+                    int64_t first_row, int64_t rows, int64_t first_panel, int64_t end_panel, int64_t first_column,
+                    int64_t columns, bool accumulate) {
   const Kernels& kernels = context.kernels;
   const int64_t width = context.width();
   const int64_t padded = (rows + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows;
@@ -130,8 +130,8 @@ RowSource rows_of(const Matrix& m) {
   return {reinterpret_cast<const uint8_t*>(m.data), static_cast<int>(Type::f32), m.stride * 4, nullptr, false};
 }
 
-void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first, int64_t count,
-                 int64_t first_column, int64_t n, float* out) {
+void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first,
+                 int64_t count, int64_t first_column, int64_t n, float* out) {
   const int64_t width = context.width();
   for (int64_t j = 0; j < n; j += width) {
     const int columns = static_cast<int>(std::min(width, n - j));
@@ -146,7 +146,8 @@ void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const 
         const uint8_t* rows[kDepth];
         const int64_t part = std::min(kDepth, count - done);
         for (int64_t k = 0; k < part; k++) rows[k] = b.row(first + done + k);
-        context.kernels.pack_rows(b.type, rows, part, first_column + j, columns, static_cast<int>(width), panel + done * width);
+        context.kernels.pack_rows(b.type, rows, part, first_column + j, columns, static_cast<int>(width),
+                                  panel + done * width);
       }
     }
   }
@@ -203,7 +204,8 @@ void multiply(CpuContext& context, const Product& p, const std::vector<DepthBloc
 
 const std::vector<DepthBlock>& blocks_over(CpuContext& context, int64_t depth) {
   context.depth_blocks.clear();
-  for (int64_t first = 0; first < depth; first += kDepth) context.depth_blocks.push_back({first, std::min(kDepth, depth - first)});
+  for (int64_t first = 0; first < depth; first += kDepth)
+    context.depth_blocks.push_back({first, std::min(kDepth, depth - first)});
   return context.depth_blocks;
 }
 

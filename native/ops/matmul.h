@@ -15,8 +15,8 @@ struct RowSource {
 
   const uint8_t* row(int64_t r) const { return base + (order == nullptr ? r : order->file_row(r)) * row_bytes; }
 };
-RowSource columns_of(const Weight& w);   // b = w'
-RowSource rows_of(const Weight& w);      // b = w
+RowSource columns_of(const Weight& w);  // b = w'
+RowSource rows_of(const Weight& w);     // b = w
 RowSource columns_of(const Matrix& m);
 RowSource rows_of(const Matrix& m);
 
@@ -41,8 +41,8 @@ const std::vector<DepthBlock>& blocks_over(CpuContext& context, Segments segment
 // --- inside one worker ---
 
 // Packs rows [first, first + count) x columns [0, n) of b: panel p at out + p * count * width.
-void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first, int64_t count,
-                 int64_t first_column, int64_t n, float* out);
+void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first,
+                 int64_t count, int64_t first_column, int64_t n, float* out);
 
 // c (+)= scale * a b for a b packed by pack_panels with `packed_count` rows, of which the first `count` are used.
 void multiply_packed(const CpuContext& context, const WorkerScratch& scratch, int64_t m, int64_t n, int64_t count,

@@ -43,7 +43,8 @@ void adamw(void* self, float* parameters, const float* gradient, float* first, f
                           static_cast<float>(1 - o.beta1), static_cast<float>(o.beta2), static_cast<float>(1 - o.beta2),
                           static_cast<float>(o.learning_rate / correction1),
                           static_cast<float>(1 / std::sqrt(correction2)), static_cast<float>(o.epsilon),
-                          static_cast<float>(1 - o.learning_rate * o.weight_decay), static_cast<float>(o.gradient_scale));
+                          static_cast<float>(1 - o.learning_rate * o.weight_decay),
+                          static_cast<float>(o.gradient_scale));
   });
 }
 

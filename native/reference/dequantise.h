@@ -17,7 +17,8 @@
 
 namespace oneround::reference {
 
-// Five bits (or four, without `high`) of element c of 32: nibbles as in q4_1, fifth bits one a bit of a little-endian word.
+// Five bits (or four, without `high`) of element c of 32: nibbles as in q4_1, fifth bits one a bit of a little-endian
+// word.
 inline int nibble_and_bit(const uint8_t* nibbles, const uint8_t* high, int64_t c) {
   const int low = nibbles[c % 16] >> (c / 16 * 4) & 15;
   return high == nullptr ? low : low + 16 * (high[c / 8] >> (c % 8) & 1);

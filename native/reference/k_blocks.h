@@ -1,5 +1,6 @@
 // Elements of GGUF's blocks of 256, from the layouts in ggml-common.h (ggml-org/ggml), each as one formula for element
-// c of a block. Low bits of a K block lie as planes: element c of a half (128 elements) has its two bits at 2 * (c / 32).
+// c of a block. Low bits of a K block lie as planes: element c of a half (128 elements) has its two bits at 2 * (c /
+// 32).
 #pragma once
 
 #include <cstdint>

@@ -39,7 +39,8 @@ struct LayerNormGradients {
   Grid<double> d_bias;
 };
 
-// With h = (x - mean) inv and g = w d_y: d_x = inv (g - mean(g) - h mean(g h)); d_weight = sum_m d_y h; d_bias = sum_m d_y.
+// With h = (x - mean) inv and g = w d_y: d_x = inv (g - mean(g) - h mean(g h)); d_weight = sum_m d_y h; d_bias = sum_m
+// d_y.
 inline LayerNormGradients layer_norm_backward(const Grid<double>& x, const Grid<double>& weight, double epsilon,
                                               const Grid<double>& d_y) {
   const LayerNorm<double> forward = layer_norm(x, weight, Grid<double>(1, x.cols), epsilon);

@@ -73,15 +73,24 @@ struct BlockScales {
 
 inline BlockScales block_scales(Type type) {
   switch (type) {
-    case Type::q4_0: return {0, -1, 0.2, 0};
-    case Type::q5_0: return {0, -1, 0.1, 0};
-    case Type::q5_1: return {0, 2, 0.1, -1.5};
-    case Type::q2_k: return {80, 82, 0.09, 0.13};
-    case Type::q3_k: return {108, -1, 0.025, 0};
-    case Type::q4_k: return {0, 2, 0.004, 0.03};
-    case Type::q5_k: return {0, 2, 0.002, 0.03};
-    case Type::q6_k: return {208, -1, 0.0008, 0};
-    default: return {-1, -1, 0, 0};
+    case Type::q4_0:
+      return {0, -1, 0.2, 0};
+    case Type::q5_0:
+      return {0, -1, 0.1, 0};
+    case Type::q5_1:
+      return {0, 2, 0.1, -1.5};
+    case Type::q2_k:
+      return {80, 82, 0.09, 0.13};
+    case Type::q3_k:
+      return {108, -1, 0.025, 0};
+    case Type::q4_k:
+      return {0, 2, 0.004, 0.03};
+    case Type::q5_k:
+      return {0, 2, 0.002, 0.03};
+    case Type::q6_k:
+      return {208, -1, 0.0008, 0};
+    default:
+      return {-1, -1, 0, 0};
   }
 }
 

@@ -14,10 +14,12 @@ Status refuse(const std::string& found, const std::string& fix) { return Status:
 Status prepare_overlay(const BaseWeights& base, Overlay* overlay) {
   const Weight* weight = base.find(overlay->layer + ".weight");
   if (weight == nullptr || weight->rows == 1)
-    return Status::error(Code::not_found, "the base has no linear layer " + overlay->layer, "Name layers of this base.");
+    return Status::error(Code::not_found, "the base has no linear layer " + overlay->layer,
+                         "Name layers of this base.");
   const int64_t in = weight->in(), out = weight->out(), rank = overlay->rank;
   if (static_cast<int64_t>(overlay->a.size()) != rank * in || static_cast<int64_t>(overlay->b.size()) != out * rank)
-    return refuse("the overlay of " + overlay->layer + " has factors of another shape", "Pass A [rank, in] and B [out, rank].");
+    return refuse("the overlay of " + overlay->layer + " has factors of another shape",
+                  "Pass A [rank, in] and B [out, rank].");
   if (rank * (in + out) <= in * out) return Status::ok();
   std::vector<float> dense(static_cast<size_t>(in * out), 0.0f);
   for (int64_t o = 0; o < out; o++)
@@ -54,8 +56,8 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
                          "Unset ONEROUND_ISA or name one that `oneround devices` lists.");
   const int64_t positions = base->shape().learned_positions;
   if (positions > 0 && options.longest_example > positions)
-    return refuse("longestExample is " + std::to_string(options.longest_example) + ", the base has " + std::to_string(positions) +
-                      " positions",
+    return refuse("longestExample is " + std::to_string(options.longest_example) + ", the base has " +
+                      std::to_string(positions) + " positions",
                   "Lower the cutoff.");
   session->base_ = std::move(base);
   session->options_ = std::move(options);
@@ -68,7 +70,8 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   const Backend& backend = session->backend_->table();
   MemoryBudget& budget = session->budget_;
   budget.parameters = session->parameters_->count() * kFloat;
-  for (const Overlay& overlay : o.overlays) budget.parameters += static_cast<int64_t>(overlay.a.size() + overlay.b.size()) * kFloat;
+  for (const Overlay& overlay : o.overlays)
+    budget.parameters += static_cast<int64_t>(overlay.a.size() + overlay.b.size()) * kFloat;
   if (o.training) {
     budget.gradients = session->parameters_->count() * kFloat;
     budget.optimizer = 2 * session->parameters_->count() * kFloat;

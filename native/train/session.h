@@ -19,7 +19,7 @@ struct SessionOptions {
   int64_t longest_example = 0;
   bool training = true;
   bool recompute = false;  // keep only each block's input and compute the block again in the backward pass
-  int64_t cache = 0;  // tokens of the generation cache; 0: none
+  int64_t cache = 0;       // tokens of the generation cache; 0: none
 };
 
 struct MemoryBudget {
@@ -67,7 +67,8 @@ class Session {
   Status step(const Batch& batch, const StepOptions& options, const std::atomic<bool>& abort, StepResult* out);
   Status gradient(const Batch& batch, uint32_t seed, const std::atomic<bool>& abort, StepResult* out);
   // Summed loss and labelled tokens of each example.
-  Status evaluate(const Batch& batch, const std::atomic<bool>& abort, std::vector<double>* losses, std::vector<int32_t>* tokens);
+  Status evaluate(const Batch& batch, const std::atomic<bool>& abort, std::vector<double>* losses,
+                  std::vector<int32_t>* tokens);
   // Generation: the prompt, then one token at a time; logits [V] of what comes next.
   Status check_tokens(std::span<const int32_t> ids, bool first) const;
   Status prefill(std::span<const int32_t> ids, const std::atomic<bool>& abort, std::vector<float>* logits);

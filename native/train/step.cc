@@ -18,7 +18,8 @@ Status Session::for_passes(const Batch& batch, const Pass& pass) {
       segments_.push_back({rows, batch.lengths[example], batch.dropout_counters[example]});
       rows += batch.lengths[example++];
     }
-    if (Status s = pass(first_row, first_example, Segments{segments_.data(), static_cast<int64_t>(segments_.size())}); !s.is_ok())
+    if (Status s = pass(first_row, first_example, Segments{segments_.data(), static_cast<int64_t>(segments_.size())});
+        !s.is_ok())
       return s;
     first_row += rows;
   }
@@ -26,7 +27,8 @@ Status Session::for_passes(const Batch& batch, const Pass& pass) {
 }
 
 Status Session::gradient(const Batch& batch, uint32_t seed, const std::atomic<bool>& abort, StepResult* out) {
-  if (!options_.training) return Status::error(Code::argument, "the session was opened for scoring", "Open it with training.");
+  if (!options_.training)
+    return Status::error(Code::argument, "the session was opened for scoring", "Open it with training.");
   const Backend& backend = backend_->table();
   out->tokens = std::count_if(batch.labels.begin(), batch.labels.end(), [](int32_t label) { return label >= 0; });
   if (out->tokens == 0)
@@ -62,7 +64,8 @@ void Session::optimize(const StepOptions& o, double gradient_norm) {
     const double decay = slot.kind == Slot::Kind::dense && slot.rows == 1 ? 0.0 : o.weight_decay;
     if (o.optimizer == Optimizer::sgd) {
       backend.sgd(backend.self, parameters_->values() + slot.first, parameters_->gradient() + slot.first,
-                  parameters_->first_moment() + slot.first, slot.count, {o.learning_rate, o.momentum, decay, o.nesterov, clip});
+                  parameters_->first_moment() + slot.first, slot.count,
+                  {o.learning_rate, o.momentum, decay, o.nesterov, clip});
       continue;
     }
     backend.adamw(backend.self, parameters_->values() + slot.first, parameters_->gradient() + slot.first,
@@ -83,7 +86,8 @@ Status Session::evaluate(const Batch& batch, const std::atomic<bool>& abort, std
   tokens->assign(batch.lengths.size(), 0);
   return for_passes(batch, [&](int64_t first_row, size_t first_example, Segments segments) {
     const int32_t* labels = batch.labels.data() + first_row;
-    if (Status s = decoder_->losses(backend_->table(), batch.ids.data() + first_row, labels, segments, row_losses_.data(), abort);
+    if (Status s = decoder_->losses(backend_->table(), batch.ids.data() + first_row, labels, segments,
+                                    row_losses_.data(), abort);
         !s.is_ok())
       return s;
     for (int64_t i = 0; i < segments.count; i++) {
@@ -103,8 +107,8 @@ Status Session::logits(const Batch& batch, const std::atomic<bool>& abort, std::
   const int64_t vocabulary = base_->shape().vocabulary;
   out->resize(batch.ids.size() * static_cast<size_t>(vocabulary));
   return for_passes(batch, [&](int64_t first_row, size_t, Segments segments) {
-    return decoder_->logits(backend_->table(), batch.ids.data() + first_row, segments, out->data() + first_row * vocabulary,
-                            abort);
+    return decoder_->logits(backend_->table(), batch.ids.data() + first_row, segments,
+                            out->data() + first_row * vocabulary, abort);
   });
 }
 

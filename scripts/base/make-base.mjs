@@ -36,7 +36,14 @@ async function judge(/** @type {any} */ session, /** @type {Int32Array} */ strea
 /** The loss of what was written, as a user will open it. */
 async function judgeWritten(/** @type {string} */ folder, /** @type {Int32Array} */ stream) {
   const model = await openModel(folder)
-  const options = { slots: [], overlay: [], threads, rowsPerPass: window * batch, longestExample: window, training: false }
+  const options = {
+    slots: [],
+    overlay: [],
+    threads,
+    rowsPerPass: window * batch,
+    longestExample: window,
+    training: false,
+  }
   const session = new (native().Session)(model.weights, options)
   try {
     return await judge(session, stream)

@@ -234,7 +234,13 @@ export interface NativeBinding {
    * Keeps the smallest rank <= maxRank whose relative Frobenius error is <= tolerance (0: full numeric rank).
    * B = U sqrt(S), A = sqrt(S) V'. Runs on its own thread.
    */
-  factorizeSum(inDim: number, outDim: number, pairs: FactorPair[], maxRank: number, tolerance: number): Promise<FactorizedSum>
+  factorizeSum(
+    inDim: number,
+    outDim: number,
+    pairs: FactorPair[],
+    maxRank: number,
+    tolerance: number,
+  ): Promise<FactorizedSum>
   /** ||sum_i weight_i B_i A_i||_F^2 from inner products of factors, in double; no dense matrix */
   sumSquaredNorm(inDim: number, outDim: number, pairs: FactorPair[]): number
 }

@@ -8,7 +8,14 @@ import { learningRateAt } from './schedule.js'
 import { dropoutSeed } from './seeds.js'
 
 /** AdamW's constants, as in PyTorch's defaults; the plan fixes the rest. Source: Loshchilov and Hutter, arXiv 1711.05101. */
-export const adamw = { optimizer: 'adamw', momentum: 0, nesterov: false, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const
+export const adamw = {
+  optimizer: 'adamw',
+  momentum: 0,
+  nesterov: false,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+} as const
 
 /** One optimizer step, as it is reported. */
 export interface StepRecord {

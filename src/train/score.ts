@@ -72,7 +72,7 @@ export async function sumLosses(
       const { losses, tokens } = await session.evaluate(toBatch(examples.slice(first, last)))
       for (const loss of losses) total.sum += loss
       for (const count of tokens) total.tokens += count
-      losses.forEach((loss, i) => o.onLoss?.(first + i, loss, tokens[i] ?? 0))
+      for (const [i, loss] of losses.entries()) o.onLoss?.(first + i, loss, tokens[i] ?? 0)
       rowsDone += rows
       o.onRows?.(rowsDone)
       first = last

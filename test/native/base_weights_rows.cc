@@ -91,7 +91,8 @@ void base_weights_rows(Table& table) {
     lie(table, "cut by " + std::to_string(cut), Code::malformed,
         [cut](Model& m) { std::filesystem::resize_file(m.path, static_cast<uintmax_t>(m.bytes - cut)); });
   for (int64_t offset : {int64_t{-1}, kHuge, INT64_MAX, INT64_MIN})
-    lie(table, "offset " + std::to_string(offset), Code::malformed, [offset](Model& m) { m.tensors[4].offset = offset; });
+    lie(table, "offset " + std::to_string(offset), Code::malformed,
+        [offset](Model& m) { m.tensors[4].offset = offset; });
   for (int64_t size : {int64_t{0}, int64_t{-5}, kHuge, INT64_MAX}) {
     lie(table, "rows " + std::to_string(size), Code::malformed, [size](Model& m) { m.tensors[4].rows = size; });
     lie(table, "cols " + std::to_string(size), Code::malformed, [size](Model& m) { m.tensors[4].cols = size; });

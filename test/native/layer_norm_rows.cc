@@ -99,8 +99,7 @@ void backward(Table& table, const std::vector<int64_t>& lengths, int64_t k, int6
     return Parts{d_x.part("d_x"), d_weight.part("d_weight"), d_bias.part("d_bias")};
   };
   const bool stepped = m * k * k <= 1'000'000;
-  const std::string shape =
-      shape_of(m, k, gap) + ",segments=" + join(lengths) + (stepped ? ",complex-step" : "");
+  const std::string shape = shape_of(m, k, gap) + ",segments=" + join(lengths) + (stepped ? ",complex-step" : "");
   // Three terms that partly cancel, each with a sum of K; d_weight and d_bias sum M rows.
   table.compare(
       "layer_norm_backward", shape, 2 * (1 + kShift) * sum_tolerance(std::max(m, k)),
@@ -135,7 +134,8 @@ void backward(Table& table, const std::vector<int64_t>& lengths, int64_t k, int6
     const Parts with = run(table.on(1), true, false), without = run(table.on(1), false, false);
     Inputs in(m, k, gap);
     Floats::normal(m, k, in.random);
-    const Parts before{Floats::normal(1, k, in.random).part("d_weight"), Floats::normal(1, k, in.random).part("d_bias")};
+    const Parts before{Floats::normal(1, k, in.random).part("d_weight"),
+                       Floats::normal(1, k, in.random).part("d_bias")};
     return std::max(bit_difference({with[0]}, {without[0]}), bit_difference({without[1], without[2]}, before));
   });
 }

@@ -57,7 +57,15 @@ describe('op table', () => {
     const entries = [
       ...['embed', 'embed_backward', 'rms_norm', 'rms_norm_again', 'rms_norm_backward', 'linear', 'linear_d_x'],
       ...['linear_d_w', 'rope', 'attention', 'attention_backward', 'swiglu', 'swiglu_backward', 'dropout', 'add'],
-      ...['layer_norm', 'layer_norm_again', 'layer_norm_backward', 'add_bias', 'bias_backward', 'gelu', 'gelu_backward'],
+      ...[
+        'layer_norm',
+        'layer_norm_again',
+        'layer_norm_backward',
+        'add_bias',
+        'bias_backward',
+        'gelu',
+        'gelu_backward',
+      ],
       ...['gather_rows', 'scatter_rows', 'cross_entropy', 'squared_norm', 'adamw', 'fill_zero'],
     ]
     for (const entry of entries) expect(operations, entry).toContain(entry)

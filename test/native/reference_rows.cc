@@ -159,9 +159,10 @@ void gradients(Table& table) {
     const auto loss = [&](const Grid<Complex>& a, const Grid<Complex>& b, const Grid<Complex>& c) {
       return total_loss(reference::layer_norm(a, b, c, 1e-5).y, d_y);
     };
-    return std::max({difference(got.d_x, complex_step(x, [&](const auto& moved) { return loss(moved, wc, bc); })),
-                     difference(got.d_weight, complex_step(w, [&](const auto& moved) { return loss(xc, moved, bc); })),
-                     difference(got.d_bias, complex_step(bias, [&](const auto& moved) { return loss(xc, wc, moved); }))});
+    return std::max(
+        {difference(got.d_x, complex_step(x, [&](const auto& moved) { return loss(moved, wc, bc); })),
+         difference(got.d_weight, complex_step(w, [&](const auto& moved) { return loss(xc, moved, bc); })),
+         difference(got.d_bias, complex_step(bias, [&](const auto& moved) { return loss(xc, wc, moved); }))});
   });
   table.row("gelu", "complex-step", kDouble, [] {
     Random random(13);
@@ -179,22 +180,23 @@ void gradients(Table& table) {
     y.data = {0.8411919906082768, -0.15428599017485606, 2.996362607918227};
     return difference(reference::gelu(x), y);
   });
-  for (int64_t window : {0, 1, 4}) table.row("attention", "complex-step,window=" + std::to_string(window), kDouble, [window] {
-    Random random(9);
-    const int64_t lengths[] = {1, 6, 3};
-    const auto segments = segments_of(lengths);
-    const AttentionShape shape{4, 2, 6, window};
-    const Grid<double> q = random_grid(10, 24, random), k = random_grid(10, 12, random),
-                       v = random_grid(10, 12, random), d_y = random_grid(10, 24, random);
-    const Grid<Complex> qc = convert<Complex>(q), kc = convert<Complex>(k), vc = convert<Complex>(v);
-    const auto loss = [&](const Grid<Complex>& a, const Grid<Complex>& b, const Grid<Complex>& c) {
-      return total_loss(reference::attention(a, b, c, shape, segments).y, d_y);
-    };
-    const auto got = reference::attention_backward(q, k, v, shape, d_y, segments);
-    return std::max({difference(got.d_q, complex_step(q, [&](const auto& moved) { return loss(moved, kc, vc); })),
-                     difference(got.d_k, complex_step(k, [&](const auto& moved) { return loss(qc, moved, vc); })),
-                     difference(got.d_v, complex_step(v, [&](const auto& moved) { return loss(qc, kc, moved); }))});
-  });
+  for (int64_t window : {0, 1, 4})
+    table.row("attention", "complex-step,window=" + std::to_string(window), kDouble, [window] {
+      Random random(9);
+      const int64_t lengths[] = {1, 6, 3};
+      const auto segments = segments_of(lengths);
+      const AttentionShape shape{4, 2, 6, window};
+      const Grid<double> q = random_grid(10, 24, random), k = random_grid(10, 12, random),
+                         v = random_grid(10, 12, random), d_y = random_grid(10, 24, random);
+      const Grid<Complex> qc = convert<Complex>(q), kc = convert<Complex>(k), vc = convert<Complex>(v);
+      const auto loss = [&](const Grid<Complex>& a, const Grid<Complex>& b, const Grid<Complex>& c) {
+        return total_loss(reference::attention(a, b, c, shape, segments).y, d_y);
+      };
+      const auto got = reference::attention_backward(q, k, v, shape, d_y, segments);
+      return std::max({difference(got.d_q, complex_step(q, [&](const auto& moved) { return loss(moved, kc, vc); })),
+                       difference(got.d_k, complex_step(k, [&](const auto& moved) { return loss(qc, moved, vc); })),
+                       difference(got.d_v, complex_step(v, [&](const auto& moved) { return loss(qc, kc, moved); }))});
+    });
   table.row("swiglu", "complex-step", kDouble, [] {
     Random random(10);
     Grid<double> gate = random_grid(4, 13, random), up = random_grid(4, 13, random), d_y = random_grid(4, 13, random);

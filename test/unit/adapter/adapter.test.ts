@@ -99,7 +99,10 @@ describe('PEFT folder', () => {
   })
 
   it("tells PEFT about GPT-2's transposed layers, whose factors are as any layer's", async () => {
-    const gpt2 = await roundTrip([layer('transformer.h.0.attn.c_attn', 4, 2), layer('transformer.h.0.mlp.c_fc', 4, 2)], 'gpt2')
+    const gpt2 = await roundTrip(
+      [layer('transformer.h.0.attn.c_attn', 4, 2), layer('transformer.h.0.mlp.c_fc', 4, 2)],
+      'gpt2',
+    )
     expect(gpt2.config.fan_in_fan_out).toBe(true)
     const llama = await roundTrip([layer('model.layers.0.self_attn.q_proj', 4, 2)], 'llama')
     expect(llama.config.fan_in_fan_out).toBe(false)
