@@ -1,11 +1,23 @@
 import { OneroundError } from '../errors.js'
+import { type Model, openModel } from '../model/open.js'
+import { Clock, type JobOptions } from '../train/job.js'
 
 /** Where the base lies. A plan names its base by digests only, since it travels and paths do not. */
 export function baseOf(given: string | undefined): string {
   if (given !== undefined) return given
   throw new OneroundError('ARGUMENT', 'Where the base model lies is not known', {
     found: 'no --base',
-    expected: 'a Hugging Face folder or a .gguf file',
+    expected: 'a Hugging Face folder, a .gguf file, or hub:ID@REV',
     fix: "Add --base PATH; its digest is checked against the plan's.",
+  })
+}
+
+/** Opens a base; what a `hub:` address has to fetch is shown as progress and ends with Ctrl-C. */
+export function openBase(source: string, o: JobOptions): Promise<Model> {
+  const clock = new Clock()
+  return openModel(source, {
+    signal: o.signal,
+    onProgress: ({ file, done, total }) =>
+      o.onProgress?.({ phase: `fetch ${file}`, done, total, secondsLeft: clock.secondsLeft(done, total) }),
   })
 }

@@ -7,9 +7,10 @@ import { presidents } from '../data/presidents.js'
 import { OneroundError } from '../errors.js'
 import type { ArmName } from '../federation/arms.js'
 import { simulate } from '../federation/simulate.js'
-import { type Model, openModel } from '../model/open.js'
+import type { Model } from '../model/open.js'
 import { isRunFolder } from '../run/folder.js'
 import { createPlan, type PlanOptions } from '../update/create-plan.js'
+import { openBase } from './base.js'
 import { runJob } from './job.js'
 import { type CommonFlags, whole, withCommon } from './options.js'
 import { comparison, sizesTable } from './simulate.js'
@@ -47,7 +48,7 @@ export function addDemo(program: Command, terminal: Terminal): void {
     'oneround demo --base models/base --out run/other',
   ]).action(async (flags: Flags) =>
     runJob(terminal, flags, async (job) => {
-      await using base = await openModel(flags.base ?? embeddedBase())
+      await using base = await openBase(flags.base ?? embeddedBase(), job.options)
       const clients = await readPresidents(base, flags.seed, terminal.signal)
       const plan = await createPlan(base, { ...settings, seed: flags.seed, clients: Object.keys(clients) })
       if (await isRunFolder(flags.out)) job.note(`${flags.out} is a run already: what is finished there is not redone`)

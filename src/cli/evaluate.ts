@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { loadPeft } from '../adapter/peft.js'
 import { OneroundError } from '../errors.js'
-import { openModel } from '../model/open.js'
+import { openBase } from './base.js'
 import { runJob } from './job.js'
 import { type CommonFlags, choice, count, whole, withCommon } from './options.js'
 import { withDataFlags, withFileFlags } from './planFlags.js'
@@ -43,7 +43,7 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
     .action(async (flags: Flags) =>
       runJob(terminal, flags, async (job) => {
         checkFlags(flags)
-        await using base = await openModel(flags.base)
+        await using base = await openBase(flags.base, job.options)
         const adapter = flags.adapter === undefined ? undefined : await loadPeft(flags.adapter)
         const { score, facts } = await evaluateTask(base, flags, { ...job.options, adapter })
         return { json: { task: flags.task, ...score, ...facts }, text: scoreText(score, facts) }

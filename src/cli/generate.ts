@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { loadPeft } from '../adapter/peft.js'
 import { OneroundError } from '../errors.js'
 import { generate } from '../evaluate/generate.js'
-import { openModel } from '../model/open.js'
+import { openBase } from './base.js'
 import { runJob } from './job.js'
 import { type CommonFlags, count, number, whole, withCommon } from './options.js'
 import type { Terminal } from './terminal.js'
@@ -46,7 +46,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
   ]).action(async (flags: Flags) =>
     runJob(terminal, flags, async (job) => {
       const prompt = flags.prompt === '-' ? await standardInput() : flags.prompt
-      await using base = await openModel(flags.base)
+      await using base = await openBase(flags.base, job.options)
       const adapter = flags.adapter === undefined ? undefined : await loadPeft(flags.adapter)
       const { maxTokens, temperature, topK, topP, minP, seed } = flags
       const sampling = { maxTokens, temperature, topK, topP, minP, seed, stop: flags.stop ?? [] }

@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
 import { OneroundError } from '../errors.js'
-import { openModel } from '../model/open.js'
 import { shorten } from '../report/escape.js'
 import { textTable } from '../report/table.js'
 import { createPlan } from '../update/create-plan.js'
 import { type Plan, planSha256, writePlan } from '../update/plan.js'
+import { openBase } from './base.js'
 import { runJob } from './job.js'
 import { type CommonFlags, list, withCommon } from './options.js'
 import { type PlanFlags, planOptions, withPlanFlags } from './planFlags.js'
@@ -27,10 +27,10 @@ export function addPlan(program: Command, terminal: Terminal): void {
     'oneround plan --base model.gguf --clients a,b,c --rank 16 --alpha 32 --targets q_proj,v_proj --epochs 3 --out plan.json',
     'oneround plan --base models/base --clients a,b --config options.json --share examples,losses --out plan.json',
   ]).action(async (flags: Flags) =>
-    runJob(terminal, flags, async () => {
+    runJob(terminal, flags, async (job) => {
       const options = await planOptions(flags)
       if (options.clients === undefined) throw noClients()
-      await using base = await openModel(flags.base)
+      await using base = await openBase(flags.base, job.options)
       const plan = await createPlan(base, options)
       await writePlan(flags.out, plan)
       return {

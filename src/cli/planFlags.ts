@@ -28,6 +28,8 @@ const fields = [
   'accumulate',
   'learningRate',
   'optimizer',
+  'momentum',
+  'nesterov',
   'schedule',
   'warmup',
   'weightDecay',
@@ -86,7 +88,9 @@ export function withPlanFlags(command: Command): Command {
     .option('--batch <n>', 'examples a pass', count)
     .option('--accumulate <n>', 'passes an optimizer step', count)
     .option('--learning-rate <x>', 'peak learning rate', number)
-    .option('--optimizer <name>', 'adamw')
+    .option('--optimizer <name>', 'adamw, sgd')
+    .option('--momentum <x>', 'of sgd, 0 to below 1', number)
+    .option('--nesterov', "sgd's momentum in Nesterov's form")
     .option('--schedule <name>', 'constant, linear, cosine', choice('constant', 'linear', 'cosine'))
     .option('--warmup <x>', 'part of all steps that warms up, 0 to 1', number)
     .option('--weight-decay <x>', 'decoupled weight decay', number)

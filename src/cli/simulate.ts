@@ -9,7 +9,6 @@ import { sizes } from '../data/sizes.js'
 import { OneroundError } from '../errors.js'
 import type { ArmName } from '../federation/arms.js'
 import { simulate } from '../federation/simulate.js'
-import { openModel } from '../model/open.js'
 import { shorten } from '../report/escape.js'
 import { formatCount } from '../report/numbers.js'
 import { describeClosing } from '../report/page.js'
@@ -19,7 +18,7 @@ import { readReport } from '../report/run.js'
 import { armsTable, paragraph, textTable } from '../report/table.js'
 import { createPlan } from '../update/create-plan.js'
 import { readPlan } from '../update/plan.js'
-import { baseOf } from './base.js'
+import { baseOf, openBase } from './base.js'
 import { type Result, runJob } from './job.js'
 import { type CommonFlags, list, withCommon } from './options.js'
 import { type PlanFlags, planOptions, refuseBesidePlan, withFileFlags, withPlanFlags } from './planFlags.js'
@@ -34,6 +33,7 @@ interface Flags extends CommonFlags, PlanFlags {
   deduplicate?: true
   compare?: ArmName[]
   resume?: true
+  recompute?: true
   out: string
 }
 
@@ -59,6 +59,7 @@ export function addSimulate(program: Command, terminal: Terminal): void {
       "arms: base, client, RxE (rounds x local epochs), pooled (default: these at the plan's horizon)",
       compareList,
     )
+    .option('--recompute', 'less memory for activations, one more forward pass a step; the same result')
     .option('--resume', 'go on in a run folder; nothing finished is redone')
     .requiredOption('--out <run>', 'the run folder')
   withCommon(withPlanFlags(withFileFlags(command)), [
@@ -72,7 +73,7 @@ export function addSimulate(program: Command, terminal: Terminal): void {
       if (file !== undefined) refuseBesidePlan(flags)
       const agreed = file === undefined ? undefined : await readPlan(file)
       const options = agreed === undefined ? await planOptions(flags) : undefined
-      await using base = await openModel(baseOf(flags.base))
+      await using base = await openBase(baseOf(flags.base), job.options)
       const names = agreed === undefined ? options?.clients : agreed.clients.map((client) => client.name)
       const rules = agreed ?? (await createPlan(base, { ...options, clients: [] }))
       const { template, cutoff, lossOn } = rules.data
@@ -101,6 +102,7 @@ export function addSimulate(program: Command, terminal: Terminal): void {
         ...(flags.compare === undefined ? {} : { compare: flags.compare }),
         folder,
         resume: flags.resume === true,
+        recompute: flags.recompute === true,
       })
       const { json, text } = await comparison(folder)
       const labels = flags.label === undefined ? {} : { labels: labelShares(clients, flags.label) }

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { loadPeft } from '../adapter/peft.js'
 import { loadExamples } from '../data/load.js'
-import { openModel } from '../model/open.js'
 import { formatBytes, formatCount } from '../report/numbers.js'
 import { describeMemory } from '../train/memory.js'
 import { startOfRound } from '../train/start.js'
@@ -9,7 +8,7 @@ import { train } from '../train/train.js'
 import { describeLeaving } from '../update/describe.js'
 import { planSha256, readPlan } from '../update/plan.js'
 import { makeReceipt, receiptFile, writeReceipt } from '../update/receipt.js'
-import { baseOf } from './base.js'
+import { baseOf, openBase } from './base.js'
 import { tellFields } from './inspect.js'
 import { runJob } from './job.js'
 import { type CommonFlags, count, withCommon } from './options.js'
@@ -25,6 +24,7 @@ interface Flags extends CommonFlags {
   round: number
   start?: string
   resume?: true
+  recompute?: true
   dryRun?: true
   out: string
 }
@@ -39,6 +39,7 @@ export function addTrain(program: Command, terminal: Terminal): void {
     .option('--base <path>', 'the base model; its digest is checked against the plan')
     .option('--round <n>', 'the round', count, 1)
     .option('--start <adapter>', 'from round 2: the folder that the server made of the round before')
+    .option('--recompute', 'less memory for activations, one more forward pass a step; the same result')
     .option('--resume', 'go on from the checkpoint that an earlier call left beside --out')
     .option('--dry-run', 'train nothing; list every field that would leave, with its meaning')
     .requiredOption('--out <file>', 'the update; receipt and checkpoint are written beside it')
@@ -63,7 +64,7 @@ export function addTrain(program: Command, terminal: Terminal): void {
         ]
         return { json: { trained: false, leaves }, text: text.join('\n') }
       }
-      await using base = await openModel(baseOf(flags.base))
+      await using base = await openBase(baseOf(flags.base), job.options)
       const { template, cutoff, lossOn } = plan.data
       const data = await loadExamples(flags.data, {
         template,
@@ -83,6 +84,7 @@ export function addTrain(program: Command, terminal: Terminal): void {
         ...(start === undefined ? {} : { start }),
         checkpoint: `${flags.out}.checkpoint`,
         resume: flags.resume === true,
+        recompute: flags.recompute === true,
         onMemory: (notice) => job.note(describeMemory(notice)),
       })
       const saved = await update.save(flags.out)

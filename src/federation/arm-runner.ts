@@ -187,6 +187,7 @@ export class ArmRunner implements Disposable {
       client,
       signal,
       threads: Math.max(1, Math.floor(threads / concurrency)),
+      recompute: job.recompute,
       sessions: this.#sessions,
       checkpoint,
       keepCheckpoint: true,

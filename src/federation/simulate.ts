@@ -1,5 +1,6 @@
 import type { Adapter } from '../adapter/adapter.js'
 import type { Dataset } from '../data/dataset.js'
+import { countRepeats } from '../data/repeats.js'
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
 import { environment } from '../run/environment.js'
@@ -56,6 +57,7 @@ export async function simulate(
       compare,
       threads,
       concurrency,
+      repeats: countRepeats(clients, plan.data.heldOut),
       resumed: folder.resumed,
     })
     using runner = new ArmRunner({

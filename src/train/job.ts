@@ -24,6 +24,11 @@ export interface JobOptions {
   onProgress?: ((progress: Progress) => void) | undefined
   /** worker threads; the result has the same bits for any number. Default: all cores */
   threads?: number | undefined
+  /**
+   * training: keep only each block's input and compute the block again on the way back. The result has the same bits;
+   * activations take a fraction of the memory, and a step one more forward pass. Default false
+   */
+  recompute?: boolean | undefined
   /** default `cpu` */
   device?: 'cpu' | 'cuda' | undefined
 }

@@ -2,6 +2,7 @@ import { toBatch } from '../data/batches.js'
 import type { Example } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import type { NativeSession, StepOptions } from '../native/binding.js'
+import type { TrainOptions } from '../update/plan.js'
 import { aborted, checkAborted } from './job.js'
 import type { Schedule } from './schedule.js'
 import { learningRateAt } from './schedule.js'
@@ -43,7 +44,7 @@ export interface LocalJob {
   /** examples per optimizer step (batch x accumulate) */
   perStep: number
   schedule: Schedule
-  optimizer: { weightDecay: number; clipNorm: number; seed: number }
+  optimizer: Pick<TrainOptions, 'optimizer' | 'momentum' | 'nesterov' | 'weightDecay' | 'clipNorm' | 'seed'>
   /** steps of this round that a checkpoint already holds */
   stepsDone: number
   signal?: AbortSignal | undefined
@@ -84,6 +85,9 @@ export async function runSteps(job: LocalJob): Promise<void> {
       const overall = job.epochsBefore * perEpoch + done
       const options: StepOptions = {
         ...adamw,
+        optimizer: job.optimizer.optimizer,
+        momentum: job.optimizer.momentum ?? 0,
+        nesterov: job.optimizer.nesterov ?? false,
         learningRate: learningRateAt(schedule, overall),
         weightDecay: job.optimizer.weightDecay,
         clipNorm: job.optimizer.clipNorm,

@@ -32,7 +32,7 @@ function whatToLower(budget: MemoryBudget, sessions: number): string {
   if (budget.activations + budget.scratch >= fixed)
     parts.push('data.cutoff (activations grow with the longest example)', 'train.trainable.targets')
   else parts.push('train.trainable.rank', 'train.trainable.targets')
-  return `Lower ${parts.join(' or ')}, or free memory on this machine.`
+  return `Lower ${parts.join(' or ')}, train with recompute (--recompute), or free memory on this machine.`
 }
 
 /**

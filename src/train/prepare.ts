@@ -24,7 +24,7 @@ export interface Prepared {
   schedule: Schedule
 }
 
-export function prepare(data: Dataset, plan: Plan, start: Start, threads: number): Prepared {
+export function prepare(data: Dataset, plan: Plan, start: Start, threads: number, recompute: boolean): Prepared {
   const { train: training, heldOut } = data.heldOut(plan.data.heldOut)
   if (training.tokens === 0) {
     throw new OneroundError('ARGUMENT', 'There is nothing to train on.', {
@@ -42,7 +42,14 @@ export function prepare(data: Dataset, plan: Plan, start: Start, threads: number
     training,
     heldOut,
     shape,
-    session: { slots: loraSlots(plan.layers, dropout), overlay: start.overlay, threads, ...shape, training: true },
+    session: {
+      slots: loraSlots(plan.layers, dropout),
+      overlay: start.overlay,
+      threads,
+      ...shape,
+      training: true,
+      recompute,
+    },
     perStep,
     stepsPerEpoch: perEpoch,
     steps: perEpoch * train.epochs,

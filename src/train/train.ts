@@ -70,7 +70,7 @@ export async function trainFrom(
   start: Start,
   o: TrainJobOptions,
 ): Promise<Update> {
-  const prepared = prepare(data, plan, start, threadsOf(o))
+  const prepared = prepare(data, plan, start, threadsOf(o), o.recompute ?? false)
   const pool = o.sessions ?? new SessionPool(base, 1, { onMemory: o.onMemory })
   const session = pool.acquire(prepared.session)
   try {

@@ -60,7 +60,11 @@ const train = z.strictObject({
   batch: z.number().int().min(1).max(65_536),
   accumulate: z.number().int().min(1).max(65_536),
   learningRate: z.number().positive().max(10),
-  optimizer: z.enum(['adamw']),
+  optimizer: z.enum(['adamw', 'sgd']),
+  /** sgd only; default 0 */
+  momentum: z.number().min(0).lt(1).optional(),
+  /** sgd only, with momentum: Nesterov's form; default false */
+  nesterov: z.boolean().optional(),
   schedule: z.enum(['constant', 'linear', 'cosine']),
   /** fraction of all steps */
   warmup: z.number().min(0).max(1),
@@ -135,7 +139,6 @@ export const planSchema = z.strictObject({
 
 /** What a field's value means where it is agreed on but not built: refused by this name instead of as nonsense. */
 export const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
-  'train.optimizer': ['sgd'],
   'train.compute': ['bf16'],
   start: ['fresh'],
   'aggregate.method': ['residual', 'ffa', 'fed-sb', 'task-arithmetic', 'ties', 'dare', 'fisher', 'regmean', 'knots'],

@@ -21,6 +21,7 @@ export function parsePlan(json: unknown, source = 'The plan'): Plan {
   if (!result.success) throw schemaError(source, result.error.issues, value, FIX)
   const plan = result.data
   checkKind(plan, source)
+  checkOptimizer(plan, source)
   checkLayers(plan, source)
   checkClients(plan, source)
   checkWeights(plan, source)
@@ -57,6 +58,13 @@ function parseText(text: string, source: string): unknown {
       cause,
     })
   }
+}
+
+function checkOptimizer({ train }: Plan, source: string): void {
+  const { optimizer, momentum, nesterov } = train
+  if (optimizer === 'adamw' && (momentum !== undefined || nesterov !== undefined))
+    throw inconsistent(source, 'momentum or nesterov with adamw', "train.optimizer 'sgd' beside them")
+  if (nesterov && !momentum) throw inconsistent(source, 'nesterov without momentum', 'a momentum above 0')
 }
 
 function checkKind(plan: Plan, source: string): void {

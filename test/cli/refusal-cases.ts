@@ -150,10 +150,10 @@ export function refusalCases(at: (...parts: string[]) => string): RefusalCase[] 
       says: /judges updates only/,
     },
     {
-      what: 'an optimizer that is not built, by name',
-      words: ['plan', '--base', at('base'), '--clients', 'a', '--optimizer', 'sgd', '--out', at('x.json')],
+      what: 'arithmetic that is not built, by name',
+      words: ['plan', '--base', at('base'), '--clients', 'a', '--compute', 'bf16', '--out', at('x.json')],
       code: 1,
-      says: /not built yet: 'sgd'/,
+      says: /not built yet: 'bf16'/,
       absent: 'x.json',
     },
     {

@@ -21,7 +21,7 @@ afterAll(() => tiny[Symbol.asyncDispose]())
 
 /** What `train` asks a pool for, for client east. */
 const optionsOf = (plan: Plan) =>
-  prepare(tiny.clients.east!, plan, startOfRound(plan, 1, undefined), native().cpu().cores).session
+  prepare(tiny.clients.east!, plan, startOfRound(plan, 1, undefined), native().cpu().cores, false).session
 
 /** A session that goes on from wherever it is. */
 function keepingParameters(session: NativeSession): NativeSession {

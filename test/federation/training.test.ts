@@ -101,7 +101,7 @@ describe('memory', () => {
       told[0]!.parameters + told[0]!.gradients + told[0]!.optimizer + told[0]!.activations + told[0]!.scratch,
     )
     expect(describeMemory(told[0]!)).toMatch(/^Peak [0-9.]+ [KMG]iB/)
-    const { session } = prepare(tiny.clients.north!, tiny.plan, startOfRound(tiny.plan, 1, undefined), 1)
+    const { session } = prepare(tiny.clients.north!, tiny.plan, startOfRound(tiny.plan, 1, undefined), 1, false)
     const budget = native().memoryBudget(tiny.base.weights, session)
     expect(() => checkMemory(budget, 1, budget.total)).not.toThrow()
     const refused = {
@@ -220,5 +220,39 @@ describe('full training', () => {
     expect([...toBfloat16(new Float32Array(words.buffer))]).toEqual([
       0x3f80, 0x3f80, 0x3f82, 0x3f81, 0x3f80, 0x8000, 0x7f80, 0x7fc0, 0x7f80,
     ])
+  })
+})
+
+describe('SGD', () => {
+  it('trains by its own rule: without momentum a step is the gradient times the rate', async () => {
+    const { plan, base, clients } = tiny
+    const settings = { optimizer: 'sgd' as const, schedule: 'constant' as const, warmup: 0, clipNorm: 0, epochs: 1 }
+    const one = { ...plan, train: { ...plan.train, ...settings, batch: 1024, learningRate: 0.5 } }
+    const two = { ...one, train: { ...one.train, learningRate: 1 } }
+    // B starts at zero and A's gradient is zero there: after one step B is the rate times the same gradient.
+    const half = await train(base, clients.north!, one, { client: 'north' })
+    const whole = await train(base, clients.north!, two, { client: 'north' })
+    for (const [i, layer] of half.adapter.layers.entries()) {
+      const other = whole.adapter.layers[i]!
+      expect(other.b).toEqual(layer.b.map((value) => 2 * value))
+      expect(other.b.some((value) => value !== 0)).toBe(true)
+    }
+    const heavy = { ...one, train: { ...one.train, epochs: 2, momentum: 0.9 } }
+    const light = { ...heavy, train: { ...heavy.train, momentum: 0 } }
+    const far = await train(base, clients.north!, heavy, { client: 'north' })
+    const near = await train(base, clients.north!, light, { client: 'north' })
+    expect(far.adapter.layers[0]!.b).not.toEqual(near.adapter.layers[0]!.b)
+  })
+})
+
+describe('recomputing blocks on the way back', () => {
+  it('gives the same bits from less memory', async () => {
+    const { plan, base, clients } = tiny
+    const activations: number[] = []
+    const onMemory = (notice: { activations: number }) => void activations.push(notice.activations)
+    const kept = await train(base, clients.north!, plan, { client: 'north', onMemory })
+    const again = await train(base, clients.north!, plan, { client: 'north', onMemory, recompute: true })
+    expect(serializeUpdate(again)).toEqual(serializeUpdate(kept))
+    expect(activations[1]).toBeLessThan(activations[0]!)
   })
 })

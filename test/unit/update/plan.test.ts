@@ -39,7 +39,7 @@ describe('plan', () => {
   })
 
   it.each<[string, (json: Loose) => void, string, RegExp]>([
-    ['sgd', (j) => (j.train.optimizer = 'sgd'), 'UNSUPPORTED', /not built yet.*sgd/],
+    ['momentum with adamw', (j) => (j.train.momentum = 0.9), 'MALFORMED', /adamw/],
     ['bf16', (j) => (j.train.compute = 'bf16'), 'UNSUPPORTED', /not built yet.*bf16/],
     ['fresh start', (j) => (j.start = 'fresh'), 'UNSUPPORTED', /fresh/],
     ['ties', (j) => (j.aggregate.method = 'ties'), 'UNSUPPORTED', /not built yet.*ties/],
