@@ -1,4 +1,4 @@
-// Decoder's buffers and passes; decoder.cc binds weights and lays buffers out.
+// Decoder's passes; decoder.cc binds weights, decoder_layout.cc lays buffers out.
 #include <cstring>
 
 #include "engine/elementary.h"

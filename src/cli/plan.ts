@@ -7,7 +7,7 @@ import { type Plan, planSha256, writePlan } from '../update/plan.js'
 import { openBase } from './base.js'
 import { runJob } from './job.js'
 import { type CommonFlags, list, withCommon } from './options.js'
-import { type PlanFlags, planOptions, withPlanFlags } from './planFlags.js'
+import { type PlanFlags, planOptions, withPlanFlags } from './plan-flags.js'
 import type { Terminal } from './terminal.js'
 
 interface Flags extends CommonFlags, PlanFlags {

@@ -21,7 +21,7 @@ import { readPlan } from '../update/plan.js'
 import { baseOf, openBase } from './base.js'
 import { type Result, runJob } from './job.js'
 import { type CommonFlags, list, withCommon } from './options.js'
-import { type PlanFlags, planOptions, refuseBesidePlan, withFileFlags, withPlanFlags } from './planFlags.js'
+import { type PlanFlags, planOptions, refuseBesidePlan, withFileFlags, withPlanFlags } from './plan-flags.js'
 import type { Terminal } from './terminal.js'
 
 interface Flags extends CommonFlags, PlanFlags {

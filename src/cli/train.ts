@@ -13,7 +13,7 @@ import { tellFields } from './inspect.js'
 import { runJob } from './job.js'
 import { type CommonFlags, count, withCommon } from './options.js'
 import { checkClient } from './plan.js'
-import { withFileFlags } from './planFlags.js'
+import { withFileFlags } from './plan-flags.js'
 import type { Terminal } from './terminal.js'
 
 interface Flags extends CommonFlags {
