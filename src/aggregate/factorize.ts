@@ -1,5 +1,5 @@
 /** The addon's factorisation with errors that name the layer. */
-import { type ErrorCode, OneroundError } from '../errors.js'
+import { OneroundError } from '../errors.js'
 import type { FactorizedSum, FactorPair } from '../native/binding.js'
 import { native } from '../native/load.js'
 import type { LayerSum } from './method.js'
@@ -13,11 +13,10 @@ export async function factorize(
   try {
     return await native().factorizeSum(sum.in, sum.out, pairs, maxRank, tolerance)
   } catch (error) {
-    if (error instanceof OneroundError || !(error instanceof Error)) throw error
-    const { code, fix } = error as Error & { code?: ErrorCode; fix?: string }
-    throw new OneroundError(code ?? 'NATIVE', `Layer '${sum.name}': ${error.message}.`, {
+    if (!(error instanceof OneroundError)) throw error
+    throw new OneroundError(error.code, `Layer '${sum.name}': ${error.message}.`, {
       found: `updates of ${sum.parts.map((part) => part.client).join(', ')}`,
-      fix: fix ?? 'Report this as a defect with the message.',
+      fix: error.fix,
       cause: error,
     })
   }

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { OneroundError } from '../errors.js'
 import type { NativeBinding } from './binding.js'
+import { withOurErrors } from './failures.js'
 
 /** The package's root: the nearest folder above this file that holds binding.gyp, so that src/ and dist/ find the same. */
 function packageRoot(): string {
@@ -44,6 +45,6 @@ let loaded: NativeBinding | undefined
 
 /** The addon. Throws an OneroundError with code NATIVE where it is absent. */
 export function native(): NativeBinding {
-  loaded ??= loadFrom(packageRoot())
+  loaded ??= withOurErrors(loadFrom(packageRoot()))
   return loaded
 }

@@ -105,12 +105,6 @@ export async function trainFull(base: Model, o: FullOptions): Promise<FullResult
         clipNorm: o.clipNorm,
         seed: dropoutSeed(o.seed, done),
       })
-      if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm)) {
-        throw new OneroundError('NUMERIC', `The loss is not finite at step ${done + 1}.`, {
-          found: `loss ${result.loss}, gradient norm ${result.gradientNorm}, learning rate ${learningRate}`,
-          fix: 'Lower the learning rate or lengthen the warm-up.',
-        })
-      }
       done++
       await o.onStep?.({ step: done, ...result, learningRate })
       o.onProgress?.({ phase: 'train', done, total, secondsLeft: clock.secondsLeft(done, total), loss: result.loss })

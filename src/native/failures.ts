@@ -1,0 +1,60 @@
+import { type ErrorCode, OneroundError } from '../errors.js'
+import type { NativeBinding } from './binding.js'
+
+// The addon makes plain errors with `code` and `fix`: it cannot name our class.
+function ours(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof OneroundError || !('code' in error) || !('fix' in error))
+    return error
+  return new OneroundError(error.code as ErrorCode, error.message, { fix: String(error.fix), cause: error })
+}
+
+type Call = (this: unknown, ...args: unknown[]) => unknown
+
+function guardedCall(call: Call): Call {
+  return function (this: unknown, ...args) {
+    try {
+      const result = call.apply(this, args)
+      if (!(result instanceof Promise)) return result
+      return result.catch((error: unknown) => {
+        throw ours(error)
+      })
+    } catch (error) {
+      throw ours(error)
+    }
+  }
+}
+
+/**
+ * A class whose constructor, methods and getters fail with our errors. The addon's own members cannot be redefined, so
+ * instances get a prototype that stands before theirs.
+ */
+function guardedClass<T extends new (...args: never[]) => object>(wrapped: T): T {
+  const prototype = Object.create(wrapped.prototype as object) as object
+  for (const [name, { value, get }] of Object.entries(Object.getOwnPropertyDescriptors(wrapped.prototype))) {
+    if (name === 'constructor') continue
+    if (typeof value === 'function') Object.defineProperty(prototype, name, { value: guardedCall(value as Call) })
+    if (get) Object.defineProperty(prototype, name, { get: guardedCall(get as Call) })
+  }
+  return new Proxy(wrapped, {
+    construct(target, args) {
+      try {
+        return Object.setPrototypeOf(Reflect.construct(target, args), prototype) as object
+      } catch (error) {
+        throw ours(error)
+      }
+    },
+  })
+}
+
+/** The addon with every failure an OneroundError, thrown or rejected. */
+export function withOurErrors(binding: NativeBinding): NativeBinding {
+  return {
+    cpu: guardedCall(binding.cpu as Call) as NativeBinding['cpu'],
+    memoryBudget: guardedCall(binding.memoryBudget as Call) as NativeBinding['memoryBudget'],
+    random: guardedCall(binding.random as Call) as NativeBinding['random'],
+    factorizeSum: guardedCall(binding.factorizeSum as Call) as NativeBinding['factorizeSum'],
+    sumSquaredNorm: guardedCall(binding.sumSquaredNorm as Call) as NativeBinding['sumSquaredNorm'],
+    Weights: guardedClass(binding.Weights),
+    Session: guardedClass(binding.Session),
+  }
+}
