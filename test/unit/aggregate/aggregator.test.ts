@@ -82,8 +82,12 @@ describe('identities', () => {
       expect(distance(whole, sum)).toBeLessThan(1e-6)
     })
     expect(exact.layers.map((layer) => [layer.rank, layer.scale])).toEqual([
-      [15, 1],
+      // The plan's rank is 4 and the sum's is 15: the 11 others are more numbers than the matrix they make.
+      [4, 1],
       [12, 1],
+    ])
+    expect(exact.dense.map(({ name, shape }) => [name, shape])).toEqual([
+      [`${layers[0]!.name}.weight`, [layers[0]!.out, layers[0]!.in]],
     ])
     expect(stack.relativeError).toBe(0)
   })

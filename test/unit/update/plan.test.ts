@@ -51,7 +51,7 @@ describe('plan', () => {
     ['fedavg of factors', (j) => (j.aggregate.method = 'fedavg'), 'MALFORMED', /fedavg/],
     ['patience alone', (j) => (j.train.patience = 2), 'MALFORMED', /patience without evaluateEvery/],
     ['no patience', (j) => (j.train.patience = 0), 'MALFORMED', /patience/],
-    ['looks that never come', (j) => (j.train.evaluateEvery = 'week'), 'MALFORMED', /evaluateEvery/],
+    ['looks that never come', (j) => (j.train.evaluateEvery = 'week'), 'UNSUPPORTED', /evaluateEvery/],
     [
       'looks at nothing',
       (j) => {
