@@ -107,7 +107,7 @@ describe('a plan of full updates', () => {
   it.each<[string, (tensors: { name: string; shape: number[] }[]) => void]>([
     ['without one of them', (tensors) => void tensors.pop()],
     ['in another shape', (tensors) => void tensors[0]!.shape.reverse()],
-    ['of another name', (tensors) => void (tensors[0]!.name = 'other.weight')],
+    ['of another name', (tensors) => void Object.assign(tensors[0]!, { name: 'other.weight' })],
   ])('that lists tensors %s is refused before anything trains', async (_name, change) => {
     const other = structuredClone(plan)
     if (other.train.trainable.kind === 'full') change(other.train.trainable.tensors)
@@ -183,7 +183,7 @@ describe('full updates that break a rule', () => {
     return closed(plan, [one])
   }
   it.each<[string, RegExp, (one: Update) => void]>([
-    ['NaN', /finite/, ({ adapter }) => void (adapter.dense[3]!.values[1] = Number.NaN)],
+    ['NaN', /finite/, ({ adapter }) => void adapter.dense[3]!.values.fill(Number.NaN, 1, 2)],
     ['no change', /non-zero/, ({ adapter }) => adapter.dense.forEach(({ values }) => void values.fill(0))],
     ['a shout', /norm/, ({ adapter }) => adapter.dense[0]!.values.fill(11)],
     ['another shape', /shape/, ({ adapter }) => adapter.dense[0]!.shape.reverse()],
