@@ -63,6 +63,7 @@ const tokenizer = {
   added_tokens: [{ id: 6, content: '<end>', special: true }],
   normalizer: { type: 'NFC' },
   pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: true },
+  post_processor: null,
   decoder: { type: 'ByteLevel' },
   model: { type: 'BPE', vocab: { a: 0, b: 1, c: 2, ab: 3, abc: 4, Ġ: 5 }, merges: ['a b', 'ab c'] },
 }
