@@ -1,10 +1,23 @@
 #include "bind/session_options.h"
 
+#include <memory>
+
 #include "bind/values.h"
 
 namespace oneround::bind {
 
 namespace {
+
+// What of a slot's factors does not train: lora_b's A; a core's A and B. Their sizes are checked against the layer's.
+bool read_frozen(const Napi::Object& object, const std::string& name, Slot* out) {
+  std::span<const float> a, b;
+  if (!read_float32(object.Get("a"), name + ".a", &a)) return false;
+  if (out->kind == Slot::Kind::core && !read_float32(object.Get("b"), name + ".b", &b)) return false;
+  out->frozen = std::make_shared<FrozenFactors>();
+  out->frozen->a.assign(a.begin(), a.end());
+  out->frozen->b.assign(b.begin(), b.end());
+  return true;
+}
 
 bool read_slot(Napi::Value value, const std::string& name, Slot* out) {
   Napi::Object object;
@@ -18,7 +31,9 @@ bool read_slot(Napi::Value value, const std::string& name, Slot* out) {
     out->kind = Slot::Kind::dense;
     return read_string(object.Get("tensor"), name + ".tensor", &out->name);
   }
-  if (kind != "lora") return refuse(value.Env(), name + ".kind", "'lora' or 'dense'");
+  const bool lora = kind == "lora", lora_b = kind == "lora_B";
+  if (!lora && !lora_b && kind != "core")
+    return refuse(value.Env(), name + ".kind", "'lora', 'lora_B', 'core' or 'dense'");
   size_t rank;
   double scale, dropout;
   if (!read_string(object.Get("layer"), name + ".layer", &out->name) ||
@@ -27,11 +42,11 @@ bool read_slot(Napi::Value value, const std::string& name, Slot* out) {
       !read_double(object.Get("dropout"), name + ".dropout", &dropout))
     return false;
   if (dropout < 0 || dropout >= 1) return refuse(value.Env(), name + ".dropout", "at least 0 and below 1");
-  out->kind = Slot::Kind::lora;
+  out->kind = lora ? Slot::Kind::lora : lora_b ? Slot::Kind::lora_b : Slot::Kind::core;
   out->rank = static_cast<int64_t>(rank);
   out->scale = static_cast<float>(scale);
   out->dropout = static_cast<float>(dropout);
-  return true;
+  return lora || read_frozen(object, name, out);
 }
 
 bool read_overlay(Napi::Value value, const std::string& name, Overlay* out) {

@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "aggregate/orthonormal.h"
 #include "bind/values.h"
 #include "engine/distribution.h"
 #include "engine/memory_available.h"
@@ -49,10 +50,26 @@ Napi::Value random(const Napi::CallbackInfo& info) {
   return out;
 }
 
+Napi::Value orthonormal(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  size_t seed, stream, rows, cols;
+  if (!read_size(info[0], "seed", 0, 0xffffffffu, &seed) || !read_size(info[1], "stream", 0, 0xffffffffu, &stream) ||
+      !read_size(info[2], "rows", 1, size_t{1} << 24, &rows) || !read_size(info[3], "cols", 1, rows, &cols))
+    return env.Undefined();
+  if (rows * cols > size_t{1} << 31) {
+    refuse(env, "rows * cols", "at most 2^31");
+    return env.Undefined();
+  }
+  Napi::Float32Array out = Napi::Float32Array::New(env, rows * cols);
+  aggregate::orthonormal_columns(static_cast<uint32_t>(seed), static_cast<uint32_t>(stream), rows, cols, out.Data());
+  return out;
+}
+
 }  // namespace
 
 void init_system(Napi::Env env, Napi::Object exports) {
   exports.Set("cpu", Napi::Function::New(env, cpu, "cpu"));
+  exports.Set("orthonormal", Napi::Function::New(env, orthonormal, "orthonormal"));
   exports.Set("random", Napi::Function::New(env, random, "random"));
 }
 

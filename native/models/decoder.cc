@@ -15,7 +15,7 @@ Status Decoder::create(std::shared_ptr<const BaseWeights> base, const Parameters
 }
 
 const float* Decoder::bind_vector(const Parameters& parameters, const std::string& name, float** gradient) {
-  if (const Slot* slot = parameters.find(Slot::Kind::dense, name)) {
+  if (const Slot* slot = parameters.find_dense(name)) {
     if (limits_.training) *gradient = parameters.gradient() + slot->first;
     return parameters.values() + slot->first;
   }
@@ -35,17 +35,21 @@ LinearLayer Decoder::bind_linear(const Parameters& parameters, const std::vector
                                  const std::string& name, bool has_bias) {
   LinearLayer layer;
   layer.weight = *base_->find(name + ".weight");
-  if (const Slot* slot = parameters.find(Slot::Kind::dense, name + ".weight")) {
+  if (const Slot* slot = parameters.find_dense(name + ".weight")) {
     layer.weight = parameters.dense_weight(*slot);
     if (limits_.training) layer.d_weight = parameters.dense(*slot, parameters.gradient());
   }
   if (has_bias) layer.bias = bind_vector(parameters, name + ".bias", &layer.d_bias);
-  if (const Slot* slot = parameters.find(Slot::Kind::lora, name)) {
+  if (const Slot* slot = parameters.find_factors(name)) {
     layer.a = parameters.lora_a(*slot, parameters.values());
     layer.b = parameters.lora_b(*slot, parameters.values());
+    layer.core = parameters.core(*slot, parameters.values());
+    if (slot->kind != Slot::Kind::lora) layer.a = matrix(slot->frozen->a.data(), slot->rank, slot->cols);
+    if (slot->kind == Slot::Kind::core) layer.b = matrix(slot->frozen->b.data(), slot->rows, slot->rank);
     if (limits_.training) {
       layer.d_a = parameters.lora_a(*slot, parameters.gradient());
       layer.d_b = parameters.lora_b(*slot, parameters.gradient());
+      layer.d_core = parameters.core(*slot, parameters.gradient());
     }
     layer.scale = slot->scale;
     layer.dropout.rate = slot->dropout;
@@ -89,7 +93,7 @@ Status Decoder::bind(const Parameters& parameters, const std::vector<Overlay>& o
   const ModuleNames& names = shape.names;
   const auto table = [&](const std::string& name, Weight* weight, Matrix* gradient) {
     *weight = *base_->find(name);
-    const Slot* slot = parameters.find(Slot::Kind::dense, name);
+    const Slot* slot = parameters.find_dense(name);
     if (slot == nullptr) return;
     *weight = parameters.dense_weight(*slot);
     if (limits_.training) *gradient = parameters.dense(*slot, parameters.gradient());

@@ -7,7 +7,7 @@ namespace oneround {
 
 namespace {
 
-// y = everything that the layer adds up to, for one row. `inner` holds the widest rank.
+// y = everything that the layer adds up to, for one row. `inner` holds the widest rank, and of cores twice that.
 void linear_row(const Backend& backend, const LinearLayer& layer, const float* x, float* y, float* inner) {
   void* self = backend.self;
   const int64_t in = layer.weight.in(), out = layer.weight.out();
@@ -24,7 +24,9 @@ void linear_row(const Backend& backend, const LinearLayer& layer, const float* x
   }
   if (!layer.has_lora()) return;
   backend.linear_row(self, x, weight_of(layer.a), inner, 1.0f, false);
-  backend.linear_row(self, inner, weight_of(layer.b), y, layer.scale, true);
+  float* outer = layer.has_core() ? inner + layer.rank() : inner;
+  if (layer.has_core()) backend.linear_row(self, inner, weight_of(layer.core), outer, 1.0f, false);
+  backend.linear_row(self, outer, weight_of(layer.b), y, layer.scale, true);
 }
 
 struct RowPass {

@@ -9,7 +9,7 @@ void Decoder::lay_out(Arena* arena) {
   const DecoderShape& s = base_->shape();
   const int64_t m = limits_.rows;
   const auto rows_by = [&](int64_t cols) { return matrix(arena->take<float>(m * cols), m, cols); };
-  int64_t widest_rank = 0, widest_overlay = 0, shared_rank[kLinearPlaces] = {};
+  int64_t widest_rank = 0, widest_core = 0, widest_overlay = 0, shared_rank[kLinearPlaces] = {};
   bool drops = false;
   const bool separate = limits_.training && !limits_.recompute;
   const int64_t sets = separate ? s.layers : 1;
@@ -43,6 +43,7 @@ void Decoder::lay_out(Arena* arena) {
       if (layer.has_lora() && separate) kept.lora_u[at] = arena->take<float>(m * layer.rank());
       shared_rank[at] = std::max(shared_rank[at], layer.rank());
       if (layer.has_lora()) widest_rank = std::max(widest_rank, layer.rank());
+      widest_core = std::max(widest_core, layer.core.rows);
       if (layer.overlay != nullptr && !layer.overlay->dense())
         widest_overlay = std::max(widest_overlay, layer.overlay->rank);
       drops = drops || (layer.has_lora() && layer.dropout.rate > 0);
@@ -63,7 +64,8 @@ void Decoder::lay_out(Arena* arena) {
     if (drops) scratch_.linear.dropped = arena->take<float>(m * std::max({s.hidden, s.intermediate, s.query_width()}));
   }
   scratch_.linear.overlay_u = arena->take<float>(m * widest_overlay);
-  inner_ = arena->take<float>(std::max<int64_t>({1, widest_rank, widest_overlay}));
+  scratch_.linear.core_v = arena->take<float>(m * widest_core);
+  inner_ = arena->take<float>(std::max<int64_t>({1, widest_rank + widest_core, widest_overlay}));
   final_ = rows_by(s.hidden);
 
   const auto head_rows_by = [&](int64_t cols) { return matrix(arena->take<float>(kHeadRows * cols), kHeadRows, cols); };

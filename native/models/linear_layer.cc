@@ -9,6 +9,23 @@ Weight overlay_a(const Overlay& o, int64_t in) {
 }
 Weight overlay_b(const Overlay& o, int64_t out) { return {o.b.data(), Type::f32, out, o.rank, 0, false}; }
 
+// What B is applied to: u [rows, rank], or R u where there is a core.
+Matrix core_forward(const Backend& backend, const LinearLayer& layer, const Matrix& u, const LinearScratch& scratch) {
+  if (!layer.has_core()) return u;
+  const Matrix v = matrix(scratch.core_v, u.rows, u.cols);
+  backend.linear(backend.self, u, weight_of(layer.core), v, 1.0f, false);
+  return v;
+}
+
+// d_v = scale d_y B, d_R += d_v' u, d_u = d_v R: everything is [rows, rank], nothing has the size of a factor.
+void core_backward(const Backend& backend, const LinearLayer& layer, const Matrix& u, const Matrix& d_y,
+                   const Matrix& d_u, const LinearScratch& scratch, Segments segments) {
+  const Matrix d_v = matrix(scratch.core_v, u.rows, u.cols);
+  backend.linear_d_x(backend.self, d_y, weight_of(layer.b), d_v, layer.scale, false);
+  backend.linear_d_w(backend.self, d_v, u, layer.d_core, 1.0f, segments);
+  backend.linear_d_x(backend.self, d_v, weight_of(layer.core), d_u, 1.0f, false);
+}
+
 }  // namespace
 
 void linear_forward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& y, float* u,
@@ -34,7 +51,7 @@ void linear_forward(const Backend& backend, const LinearLayer& layer, const Matr
   }
   const Matrix inner = matrix(u, x.rows, layer.rank());
   backend.linear(self, input, weight_of(layer.a), inner, 1.0f, false);
-  backend.linear(self, inner, weight_of(layer.b), y, layer.scale, true);
+  backend.linear(self, core_forward(backend, layer, inner, scratch), weight_of(layer.b), y, layer.scale, true);
 }
 
 void linear_backward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& d_y,
@@ -62,11 +79,16 @@ void linear_backward(const Backend& backend, const LinearLayer& layer, const Mat
   const bool drops = dropout_seed != nullptr && layer.dropout.rate > 0;
   const Dropout dropout{layer.dropout.rate, drops ? *dropout_seed : 0, layer.dropout.layer};
   const Matrix inner = matrix(u, x.rows, layer.rank()), d_inner = matrix(scratch.lora_d, x.rows, layer.rank());
-  backend.linear_d_x(self, d_y, weight_of(layer.b), d_inner, layer.scale, false);
-  backend.linear_d_w(self, d_y, inner, layer.d_b, layer.scale, segments);
+  if (layer.d_b.rows > 0) backend.linear_d_w(self, d_y, inner, layer.d_b, layer.scale, segments);
+  if (layer.has_core())
+    core_backward(backend, layer, inner, d_y, d_inner, scratch, segments);
+  else if (wants_input || layer.d_a.rows > 0)
+    backend.linear_d_x(self, d_y, weight_of(layer.b), d_inner, layer.scale, false);
   const Matrix dropped = matrix(scratch.dropped, x.rows, x.cols);
-  if (drops) backend.dropout(self, x, dropped, dropout, segments, false);
-  backend.linear_d_w(self, d_inner, drops ? dropped : x, layer.d_a, 1.0f, segments);
+  if (layer.d_a.rows > 0) {
+    if (drops) backend.dropout(self, x, dropped, dropout, segments, false);
+    backend.linear_d_w(self, d_inner, drops ? dropped : x, layer.d_a, 1.0f, segments);
+  }
   if (!wants_input) return;
   if (drops) {
     backend.linear_d_x(self, d_inner, weight_of(layer.a), dropped, 1.0f, false);

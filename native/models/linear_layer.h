@@ -1,4 +1,5 @@
-// One linear layer with whatever is attached to it: y = W x [+ bias] [+ overlay x] [+ scale B A dropout(x)].
+// One linear layer with whatever is attached to it: y = W x [+ bias] [+ overlay x] [+ scale B A dropout(x)], or with a
+// core between the factors scale B R A dropout(x).
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,7 @@ struct Overlay {
 struct LinearScratch {
   float* dropped = nullptr;    // dropout(x), or its gradient
   float* lora_d = nullptr;     // d_u
+  float* core_v = nullptr;     // R u of a core, and its gradient
   float* overlay_u = nullptr;  // A x of an overlay, and its gradient
 };
 
@@ -33,12 +35,14 @@ struct LinearLayer {
   Matrix d_weight;              // data null: frozen
   const float* bias = nullptr;  // [out]
   float* d_bias = nullptr;      // null: frozen
-  Matrix a, b, d_a, d_b;        // data null: no LoRA
+  Matrix a, b, d_a, d_b;        // no rows: no LoRA; of a gradient: that factor is frozen
+  Matrix core, d_core;          // R [rank, rank], between frozen factors; no rows: none
   float scale = 0;
   Dropout dropout;
   const Overlay* overlay = nullptr;
 
-  bool has_lora() const { return a.data != nullptr; }
+  bool has_lora() const { return a.rows > 0; }
+  bool has_core() const { return core.rows > 0; }
   bool trains() const { return has_lora() || d_weight.data != nullptr || d_bias != nullptr; }
   int64_t rank() const { return a.rows; }
 };

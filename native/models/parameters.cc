@@ -5,22 +5,51 @@
 
 namespace oneround {
 
+namespace {
+
+int64_t trained_count(const Slot& slot) {
+  switch (slot.kind) {
+    case Slot::Kind::lora:
+      return slot.rank * (slot.rows + slot.cols);
+    case Slot::Kind::lora_b:
+      return slot.rank * slot.rows;
+    case Slot::Kind::core:
+      return slot.rank * slot.rank;
+    case Slot::Kind::dense:
+      return slot.rows * slot.cols;
+  }
+  return 0;
+}
+
+// The factors that a kind freezes, and only those, with the layer's sizes.
+bool frozen_fits(const Slot& slot) {
+  const bool has_a = slot.kind == Slot::Kind::lora_b || slot.kind == Slot::Kind::core;
+  const int64_t a = has_a ? slot.rank * slot.cols : 0, b = slot.kind == Slot::Kind::core ? slot.rows * slot.rank : 0;
+  if (slot.frozen == nullptr) return a == 0 && b == 0;
+  return static_cast<int64_t>(slot.frozen->a.size()) == a && static_cast<int64_t>(slot.frozen->b.size()) == b;
+}
+
+}  // namespace
+
 Status Parameters::plan(const BaseWeights& base, std::vector<Slot> slots, std::unique_ptr<Parameters>* out) {
   auto parameters = std::make_unique<Parameters>();
   for (Slot& slot : slots) {
-    const bool lora = slot.kind == Slot::Kind::lora;
-    const Weight* weight = base.find(lora ? slot.name + ".weight" : slot.name);
-    if (weight == nullptr || (lora && weight->rows == 1))
+    const bool dense = slot.kind == Slot::Kind::dense;
+    const Weight* weight = base.find(dense ? slot.name : slot.name + ".weight");
+    if (weight == nullptr || (!dense && weight->rows == 1))
       return Status::error(Code::not_found,
-                           "the base has no " + std::string(lora ? "linear layer " : "tensor ") + slot.name,
+                           "the base has no " + std::string(dense ? "tensor " : "linear layer ") + slot.name,
                            "Name layers of this base.");
-    if (parameters->find(slot.kind, slot.name) != nullptr)
+    if ((dense ? parameters->find_dense(slot.name) : parameters->find_factors(slot.name)) != nullptr)
       return Status::error(Code::argument, slot.name + " is listed twice", "List each layer once.");
-    slot.rows = lora ? weight->out() : weight->rows;
-    slot.cols = lora ? weight->in() : weight->cols;
-    slot.transposed = !lora && weight->transposed;
+    slot.rows = dense ? weight->rows : weight->out();
+    slot.cols = dense ? weight->cols : weight->in();
+    slot.transposed = dense && weight->transposed;
     slot.first = parameters->count_;
-    slot.count = lora ? slot.rank * (weight->rows + weight->cols) : weight->rows * weight->cols;
+    slot.count = trained_count(slot);
+    if (!frozen_fits(slot))
+      return Status::error(Code::argument, "the frozen factors of " + slot.name + " have another shape than the slot",
+                           "Pass A [rank, in], and of a core B [out, rank].");
     parameters->count_ += slot.count;
     parameters->slots_.push_back(slot);
   }
@@ -43,10 +72,23 @@ Status Parameters::allocate(bool training) {
   return Status::ok();
 }
 
-const Slot* Parameters::find(Slot::Kind kind, const std::string& name) const {
+const Slot* Parameters::find_dense(const std::string& tensor) const {
   for (const Slot& slot : slots_)
-    if (slot.kind == kind && slot.name == name) return &slot;
+    if (slot.kind == Slot::Kind::dense && slot.name == tensor) return &slot;
   return nullptr;
+}
+
+const Slot* Parameters::find_factors(const std::string& layer) const {
+  for (const Slot& slot : slots_)
+    if (slot.kind != Slot::Kind::dense && slot.name == layer) return &slot;
+  return nullptr;
+}
+
+int64_t Parameters::frozen_bytes() const {
+  size_t count = 0;
+  for (const Slot& slot : slots_)
+    if (slot.frozen != nullptr) count += slot.frozen->a.size() + slot.frozen->b.size();
+  return static_cast<int64_t>(count * sizeof(float));
 }
 
 void copy_weight(const Backend& backend, const Weight& weight, float* out) {

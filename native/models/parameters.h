@@ -1,5 +1,5 @@
 // What trains: a list of slots over one flat f32 buffer, in the order of the list.
-// lora: A [rank, in] then B [out, rank]. dense: the tensor [rows, cols].
+// lora: A [rank, in] then B [out, rank]. lora_b: B [out, rank]. core: R [rank, rank]. dense: the tensor [rows, cols].
 #pragma once
 
 #include <cstdint>
@@ -14,16 +14,23 @@
 
 namespace oneround {
 
+// Factors that are part of a slot and do not train.
+struct FrozenFactors {
+  std::vector<float> a;  // [rank, in]: of lora_b and core
+  std::vector<float> b;  // [out, rank]: of core
+};
+
 struct Slot {
-  enum class Kind { lora, dense } kind = Kind::lora;
-  std::string name;  // lora: a layer; dense: a tensor
+  enum class Kind { lora, lora_b, core, dense } kind = Kind::lora;
+  std::string name;  // dense: a tensor; the others: a layer
   int64_t rank = 0;
   float scale = 1;
   float dropout = 0;
   double weight_decay = -1;  // negative: the step's, and none for a vector
+  std::shared_ptr<FrozenFactors> frozen;  // never written; shared by the copies of a slot
 
   // filled in by Parameters
-  int64_t rows = 0, cols = 0;  // lora: out and in of the layer; dense: as stored
+  int64_t rows = 0, cols = 0;  // dense: as stored; the others: out and in of the layer
   bool transposed = false;     // dense: the tensor is stored [in, out]
   int64_t first = 0, count = 0;
 };
@@ -44,10 +51,21 @@ class Parameters {
   int64_t steps = 0;
 
   // Null: the slot is not in the list.
-  const Slot* find(Slot::Kind kind, const std::string& name) const;
-  Matrix lora_a(const Slot& slot, float* buffer) const { return matrix(buffer + slot.first, slot.rank, slot.cols); }
+  const Slot* find_dense(const std::string& tensor) const;
+  const Slot* find_factors(const std::string& layer) const;
+  // Bytes of the factors that do not train.
+  int64_t frozen_bytes() const;
+  // Null where the slot does not train that factor.
+  Matrix lora_a(const Slot& slot, float* buffer) const {
+    return slot.kind == Slot::Kind::lora ? matrix(buffer + slot.first, slot.rank, slot.cols) : Matrix{};
+  }
   Matrix lora_b(const Slot& slot, float* buffer) const {
-    return matrix(buffer + slot.first + slot.rank * slot.cols, slot.rows, slot.rank);
+    if (slot.kind == Slot::Kind::core) return {};
+    const int64_t behind_a = slot.kind == Slot::Kind::lora ? slot.rank * slot.cols : 0;
+    return matrix(buffer + slot.first + behind_a, slot.rows, slot.rank);
+  }
+  Matrix core(const Slot& slot, float* buffer) const {
+    return slot.kind == Slot::Kind::core ? matrix(buffer + slot.first, slot.rank, slot.rank) : Matrix{};
   }
   Matrix dense(const Slot& slot, float* buffer) const { return matrix(buffer + slot.first, slot.rows, slot.cols); }
   // A dense slot's values as a weight.

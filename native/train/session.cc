@@ -73,7 +73,7 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   const DecoderShape& shape = session->base_->shape();
   const Backend& backend = session->backend_->table();
   MemoryBudget& budget = session->budget_;
-  budget.parameters = session->parameters_->count() * kFloat;
+  budget.parameters = session->parameters_->count() * kFloat + session->parameters_->frozen_bytes();
   for (const Overlay& overlay : o.overlays)
     budget.parameters += static_cast<int64_t>(overlay.a.size() + overlay.b.size()) * kFloat;
   if (o.training) {

@@ -11,6 +11,7 @@ import { feditLayer } from './fedit.js'
 import { type LayerJobs, overLayers } from './layers.js'
 import { type LayerMethod, type LayerOutcome, relative } from './method.js'
 import { noSuchClient, nothingToSum } from './refusals.js'
+import { sharedALayer } from './shared-a.js'
 import { stackLayer } from './stack.js'
 import { byClient, layerSums } from './sums.js'
 import { svdLayer } from './svd.js'
@@ -20,7 +21,13 @@ import { resolveWeights } from './weights.js'
 /** Methods of factors; whole tensors have but one. */
 type LoraMethod = Exclude<Method, 'fedavg'>
 
-const layerMethods: Record<LoraMethod, LayerMethod> = { svd: svdLayer, stack: stackLayer, fedit: feditLayer }
+const layerMethods: Record<LoraMethod, LayerMethod> = {
+  svd: svdLayer,
+  stack: stackLayer,
+  fedit: feditLayer,
+  ffa: sharedALayer,
+  'fed-sb': sharedALayer,
+}
 
 export interface Aggregate {
   adapter: Adapter
@@ -104,7 +111,9 @@ async function aggregate(
   const method = options.method ?? plan.aggregate.method
   const rank = options.rank ?? plan.aggregate.rank
   checkMethod(method, rank)
-  if (method === 'fedavg') throw noFactorMethod()
+  const { kind } = plan.train.trainable
+  const { only } = methodTable[method]
+  if (method === 'fedavg' || (only !== undefined && only !== kind)) throw otherKind(method, kind)
   const weights = resolveWeights(
     options.weights ?? plan.aggregate.weights,
     updates.map((update) => update.info),
@@ -128,10 +137,11 @@ async function aggregate(
   }
 }
 
-function noFactorMethod(): OneroundError {
-  return new OneroundError('ARGUMENT', "The method 'fedavg' averages whole tensors, and these updates are factors.", {
-    found: "method 'fedavg'",
-    expected: 'svd, stack or fedit',
+function otherKind(method: Method, kind: Plan['train']['trainable']['kind']): OneroundError {
+  const fitting = Object.entries(methodTable).filter(([, { only }]) => only === undefined || only === kind)
+  return new OneroundError('ARGUMENT', `The method '${method}' is not for what these updates hold.`, {
+    found: `method '${method}' with updates of kind '${kind}'`,
+    expected: fitting.map(([name]) => name).join(', '),
     fix: 'Choose one of these methods.',
   })
 }

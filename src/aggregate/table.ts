@@ -2,9 +2,11 @@
  * What each method is and needs, in one place: the command line's help, the checks and the docs read it from here.
  * The target of all is the exact sum dW = sum_i p_i s_i B_i A_i over the clients i.
  */
-import type { Method } from '../update/plan.js'
+import type { Method, Trainable } from '../update/plan.js'
 
 export interface MethodFacts {
+  /** what must have trained; absent: any factors, of which all but both may be shared */
+  only?: Trainable['kind']
   /** one sentence: the rule */
   rule: string
   /** the adapter's effect is the exact sum, up to f32 rounding (about 1e-7 relative) */
@@ -44,6 +46,7 @@ export const methodTable: Readonly<Record<Method, MethodFacts>> = {
     source: 'FLoRA, arXiv 2409.05976',
   },
   fedavg: {
+    only: 'full',
     rule: 'Of whole tensors: start + sum_i p_i (w_i - start), in double, clients by name, rounded once.',
     exact: true,
     mixedRanks: false,
@@ -52,6 +55,28 @@ export const methodTable: Readonly<Record<Method, MethodFacts>> = {
     verbatim: false,
     cost: 'one multiplication and addition a parameter and client; memory for one update and the sums',
     source: 'FedAvg, arXiv 1602.05629',
+  },
+  ffa: {
+    only: 'ffa',
+    rule: "The mean of the B, behind the one frozen A that all clients share: sum p_i s B_i A, of the plan's rank.",
+    exact: true,
+    mixedRanks: false,
+    sumsOnly: true,
+    takesRank: false,
+    verbatim: false,
+    cost: 'one multiplication and addition a number of B and client',
+    source: 'FFA-LoRA, arXiv 2403.12313',
+  },
+  'fed-sb': {
+    only: 'fed-sb',
+    rule: "The mean of the B R_i, behind the one A that all clients share: s B (sum p_i R_i) A, of the plan's rank.",
+    exact: true,
+    mixedRanks: false,
+    sumsOnly: true,
+    takesRank: false,
+    verbatim: false,
+    cost: 'one multiplication and addition a number of B and client; rank of them for B R_i',
+    source: 'Fed-SB, arXiv 2502.15436',
   },
   fedit: {
     rule: 'The mean of the A and the mean of the B, apart; off by sum p_i s (B_i - mean B)(A_i - mean A).',

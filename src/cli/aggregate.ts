@@ -27,7 +27,11 @@ export function addAggregate(program: Command, terminal: Terminal): void {
     .argument('<updates...>', 'update files of one round, each client once')
     .option('--round <n>', 'the round', count, 1)
     .option('--start <adapter>', 'from round 2: the folder that aggregate made of the round before')
-    .option('--method <name>', "instead of the plan's: svd, stack, fedit", choice('svd', 'stack', 'fedit'))
+    .option(
+      '--method <name>',
+      "instead of the plan's: svd, stack, fedit; ffa, fed-sb where that trains",
+      choice('svd', 'stack', 'fedit', 'ffa', 'fed-sb'),
+    )
     .option('--rank <n>', "rank of the adapter instead of the plan's: auto or a number", autoOrCount)
     .option('--weights <rule>', "instead of the plan's: examples, tokens, uniform, or a=0.3,b=0.7", weights)
     // Not built yet: taken only to be refused by name instead of as an unknown flag.

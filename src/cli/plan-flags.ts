@@ -76,7 +76,7 @@ export function withFileFlags(command: Command): Command {
 export function withPlanFlags(command: Command): Command {
   return withDataFlags(command)
     .option('--config <file>', "JSON object with the plan's options, named as here in camelCase; flags win over it")
-    .option('--trainable <kind>', 'what trains and travels: lora (factors), full (every tensor)')
+    .option('--trainable <kind>', 'what trains and travels: lora (factors), ffa (B only), fed-sb (a core), full (every tensor)')
     .option('--rank <n>', 'LoRA rank', count)
     .option('--alpha <x>', 'LoRA alpha; the scale is alpha / rank (default: twice the rank)', number)
     .option('--targets <list>', 'all-linear, or names such as q_proj,v_proj', (text) =>
@@ -110,7 +110,7 @@ export function withPlanFlags(command: Command): Command {
     )
     .option('--patience <n>', 'stop after n such looks without a new best loss; the best parameters are sent', count)
     .option('--held-out <x>', "part of each client's examples that is kept for judging, 0 to below 1", number)
-    .option('--method <name>', 'updates to adapter: svd, stack, fedit; of full updates fedavg')
+    .option('--method <name>', 'updates to adapter: svd, stack, fedit; of other kinds than lora: fedavg, ffa, fed-sb')
     .option('--aggregate-rank <n>', 'rank of the aggregate: auto or a number', autoOrCount)
     .option('--weights <rule>', 'examples, tokens, uniform, or a=0.3,b=0.7', weights)
     .option('--share <list>', 'what an update may tell: examples, tokens, losses, or none', (text) =>

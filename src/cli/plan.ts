@@ -4,6 +4,7 @@ import { shorten } from '../report/escape.js'
 import { formatBytes } from '../report/numbers.js'
 import { textTable } from '../report/table.js'
 import { createPlan } from '../update/create-plan.js'
+import { describeTrainable } from '../update/describe.js'
 import { updateCount } from '../update/layers.js'
 import { type Plan, planSha256, writePlan } from '../update/plan.js'
 import { openBase } from './base.js'
@@ -46,15 +47,12 @@ export function addPlan(program: Command, terminal: Terminal): void {
 /** A plan as a person checks it before agreeing. */
 export function describePlan(plan: Plan): string {
   const { train, data, aggregate } = plan
-  const lora = train.trainable
+  const { trainable } = train
   const clients = plan.clients.map((client) => client.name).join(', ')
-  const trains =
-    lora.kind === 'full'
-      ? `every tensor (${lora.tensors.length}), ${formatBytes(4 * updateCount(plan))} an update`
-      : `LoRA rank ${lora.rank}, alpha ${lora.alpha} on ${plan.layers.length} layers (${
-          Array.isArray(lora.targets) ? lora.targets.join(', ') : lora.targets
-        })`
-  const what = lora.kind === 'full' ? 'the changes' : 'the factors'
+  const isFull = trainable.kind === 'full'
+  const layers = isFull ? '' : ` on ${plan.layers.length} layers`
+  const trains = `${describeTrainable(trainable, layers)}, ${formatBytes(4 * updateCount(plan))} an update`
+  const what = { full: 'the changes', lora: 'the factors', ffa: 'the B', 'fed-sb': 'the cores' }[trainable.kind]
   const weights = typeof aggregate.weights === 'string' ? `weights by ${aggregate.weights}` : 'weights as given'
   const rows = [
     ['plan', planSha256(plan)],
@@ -72,7 +70,7 @@ export function describePlan(plan: Plan): string {
     ],
     [
       'aggregate',
-      lora.kind === 'full'
+      isFull
         ? `${aggregate.method}, ${weights}`
         : `${aggregate.method}, rank ${aggregate.rank}, ${weights}`,
     ],

@@ -6,7 +6,7 @@ import { exactAggregate } from '../aggregate/exact.js'
 import { frozenFactors } from '../aggregate/frozen.js'
 import type { LayerJobs } from '../aggregate/layers.js'
 import type { Start } from '../train/start.js'
-import type { Plan } from '../update/plan.js'
+import { METHOD_OF, type Plan } from '../update/plan.js'
 import { isBytesOrFile, openUpdate, type Update } from '../update/update.js'
 
 /** A round at the server, after its last update. */
@@ -19,7 +19,7 @@ export type Closed =
 /**
  * The server's whole part in a round: checks every update against plan, round and start, and sums. After the last round
  * the plan's method makes the adapter that is served; before it the sum stays exact, so that no round loses anything.
- * The mean of full updates is exact in any round. Needs no base model and no data. The order of the updates changes no bit.
+ * The mean of full updates, and that of what trains behind a shared A, is exact in any round. Needs no base model and no data. The order of the updates changes no bit.
  * @param updates files, bytes of files, or updates
  */
 export async function closeRound(
@@ -29,10 +29,11 @@ export async function closeRound(
   o: LayerJobs & { finish?: FinishOptions } = {},
 ): Promise<Closed> {
   const { round, sha256: startSha256 } = start
-  if (plan.train.trainable.kind === 'full') {
+  const { kind } = plan.train.trainable
+  if (kind !== 'lora') {
     const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, dense: start.dense })
     for (const source of updates) await aggregator.add(source)
-    const served = await aggregator.finish(round < plan.rounds ? {} : o.finish)
+    const served = await aggregator.finish(round < plan.rounds ? { method: METHOD_OF[kind], rank: 'auto' } : o.finish)
     return round < plan.rounds ? { last: false, exact: served.adapter } : { last: true, served }
   }
   const overlay = frozenFactors(start.overlay, start.dense)

@@ -84,6 +84,10 @@ export type Slot = SlotKind & {
 type SlotKind =
   /** A [rank, in] then B [out, rank], row-major; y += scale * B A dropout(x). `layer` has no `.weight` suffix. */
   | { kind: 'lora'; layer: string; rank: number; scale: number; dropout: number }
+  /** B [out, rank] alone, behind a frozen A [rank, in] */
+  | { kind: 'lora_B'; layer: string; rank: number; scale: number; dropout: number; a: Float32Array }
+  /** R [rank, rank] between frozen B [out, rank] and A [rank, in]; y += scale * B R A dropout(x) */
+  | { kind: 'core'; layer: string; rank: number; scale: number; dropout: number; a: Float32Array; b: Float32Array }
   /** the whole tensor, row-major f32, initialised from the base by `Session.loadBase()` */
   | { kind: 'dense'; tensor: string }
 
@@ -246,6 +250,8 @@ export interface NativeBinding {
   memoryBudget(weights: NativeWeights, options: SessionOptions): MemoryBudget
   /** Philox 4x32-10 stream: uniform in [0,1) or standard normal; the same on every machine */
   random(seed: number, stream: number, count: number, distribution: 'uniform' | 'normal'): Float32Array
+  /** [rows, cols] row-major with orthonormal columns, cols <= rows: Q of a Gaussian stream's QR; the same on every machine */
+  orthonormal(seed: number, stream: number, rows: number, cols: number): Float32Array
   /**
    * The best factors of sum_i weight_i B_i A_i by QR of the stacks and a small SVD, in double.
    * Keeps the smallest rank <= maxRank whose relative Frobenius error is <= tolerance (0: full numeric rank).

@@ -1,4 +1,5 @@
 import type { Arm } from '../federation/arms.js'
+import { describeTrainable } from '../update/describe.js'
 import type { Plan } from '../update/plan.js'
 import { domainOf, lineChart, stripChart } from './chart.js'
 import { escapeHtml, shorten } from './escape.js'
@@ -185,16 +186,12 @@ function curves(data: ReportData, colours: Map<string, number>): string {
 function settings(data: ReportData): string {
   const { plan } = data
   const { train, aggregate } = plan
-  const lora = train.trainable
+  const { trainable } = train
+  const travels = { full: 'changes of all tensors', lora: 'factors', ffa: 'lora_B of each layer', 'fed-sb': 'cores' }
   const rows: [string, unknown][] = [
     ['plan', data.planSha256],
     ['base', `${plan.base.id}, weights ${plan.base.sha256.slice(0, 16)}…`],
-    [
-      'trains',
-      lora.kind === 'lora'
-        ? `LoRA rank ${lora.rank}, alpha ${lora.alpha}, ${Array.isArray(lora.targets) ? lora.targets.join(', ') : lora.targets}`
-        : `every tensor (${lora.tensors.length})`,
-    ],
+    ['trains', describeTrainable(trainable)],
     ['steps', `${train.batch * train.accumulate} examples each, ${train.optimizer}`],
     ['learning rate', `${train.learningRate}, ${train.schedule}, warm-up ${train.warmup}`],
     [
@@ -206,7 +203,7 @@ function settings(data: ReportData): string {
       `${aggregate.method}, rank ${aggregate.rank}, weights ${typeof aggregate.weights === 'string' ? `by ${aggregate.weights}` : 'as given'}`,
     ],
     ...data.closings.map((closing): [string, unknown] => [`adapter of ${closing.arm}`, describeClosing(closing)]),
-    ['shared', [lora.kind === 'lora' ? 'factors' : 'changes of all tensors', ...plan.share].join(', ')],
+    ['shared', [travels[trainable.kind], ...plan.share].join(', ')],
   ]
   return `${definitions('Settings', rows)}<details><summary>The whole plan</summary><pre>${JSON.stringify(plan, undefined, 2).split('\n').map(escapeHtml).join('\n')}</pre></details>`
 }

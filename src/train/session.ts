@@ -1,6 +1,6 @@
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
-import type { NativeSession, SessionOptions } from '../native/binding.js'
+import type { NativeSession, SessionOptions, Slot } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { fitMemory, type MemoryNotice } from './memory.js'
 
@@ -86,8 +86,20 @@ function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
     a.cache !== b.cache
   )
     return false
+  return (a.overlay === b.overlay || (a.overlay.length === 0 && b.overlay.length === 0)) && sameSlots(a.slots, b.slots)
+}
+
+/** Frozen factors are compared by identity: all clients of a plan have the same arrays. */
+function sameSlots(a: readonly Slot[], b: readonly Slot[]): boolean {
   return (
-    (a.overlay === b.overlay || (a.overlay.length === 0 && b.overlay.length === 0)) &&
-    JSON.stringify(a.slots) === JSON.stringify(b.slots)
+    a.length === b.length &&
+    a.every((slot, i) => {
+      const other: object = b[i] ?? {}
+      const fields = Object.entries(slot)
+      return (
+        fields.length === Object.keys(other).length &&
+        fields.every(([key, value]) => Object.is(value, Reflect.get(other, key)))
+      )
+    })
   )
 }

@@ -1,16 +1,35 @@
 import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from '../adapter/adapter.js'
 import type { OverlayLayer, Slot } from '../native/binding.js'
 import { decayTable } from '../update/layers.js'
-import type { Plan } from '../update/plan.js'
+import { sharedFactors } from '../update/shared-factors.js'
+import type { FactorTrainable, Plan } from '../update/plan.js'
 
 /** What trains under a plan, in its order; weight decay where its patterns say so. */
 export function planSlots(plan: Plan): Slot[] {
-  const { trainable } = plan.train
   const decayOf = decayTable(plan)
-  const slots = trainable.kind === 'full' ? denseSlots(trainable.tensors) : loraSlots(plan.layers, trainable.dropout)
-  return slots.map((slot) => {
+  return kindSlots(plan).map((slot) => {
     const weightDecay = decayOf(slot.kind === 'dense' ? slot.tensor : slot.layer)
     return weightDecay === undefined ? slot : { ...slot, weightDecay }
+  })
+}
+
+function kindSlots(plan: Plan): Slot[] {
+  const { trainable } = plan.train
+  switch (trainable.kind) {
+    case 'full':
+      return denseSlots(trainable.tensors)
+    case 'lora':
+      return loraSlots(plan.layers, trainable.dropout)
+    default:
+      return sharedSlots(plan, trainable)
+  }
+}
+
+/** Slots of which a part is frozen: the plan's shared factors, the same arrays for every client. */
+function sharedSlots(plan: Plan, { kind, dropout }: Extract<FactorTrainable, { kind: 'ffa' | 'fed-sb' }>): Slot[] {
+  return sharedFactors(plan).map(({ name, rank, scale, a, b }) => {
+    const common = { layer: name, rank, scale, dropout, a }
+    return kind === 'ffa' ? { kind: 'lora_B', ...common } : { kind: 'core', ...common, b }
   })
 }
 
@@ -31,13 +50,16 @@ export function parameterCount(layers: readonly Layer[]): number {
 
 /** Factors -> the flat buffer of a session with `loraSlots`. */
 export function flatten(layers: readonly AdapterLayer[]): Float32Array {
-  const flat = new Float32Array(parameterCount(layers))
+  return joined(layers.flatMap(({ a, b }) => [a, b]))
+}
+
+/** Parts -> one buffer, one behind the other. */
+export function joined(parts: readonly Float32Array[]): Float32Array {
+  const flat = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
   let at = 0
-  for (const layer of layers) {
-    flat.set(layer.a, at)
-    at += layer.a.length
-    flat.set(layer.b, at)
-    at += layer.b.length
+  for (const part of parts) {
+    flat.set(part, at)
+    at += part.length
   }
   return flat
 }

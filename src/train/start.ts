@@ -8,6 +8,7 @@ import { turn } from '../model/tensors.js'
 import type { DenseOverlay, OverlayLayer } from '../native/binding.js'
 import { adapterSha256 } from '../update/digest.js'
 import type { FullTrainable, Plan } from '../update/plan.js'
+import { sharedStart } from './shared.js'
 
 /** What every client of a round starts from. */
 export interface Start {
@@ -27,13 +28,13 @@ export interface Start {
 /** Seed and kind of A's random start, as the plan says. */
 function initOf(plan: Plan): { seed: number; initA: InitA } {
   const { trainable, seed } = plan.train
-  return { seed, initA: trainable.kind === 'lora' ? trainable.initA : 'kaiming' }
+  return { seed, initA: 'initA' in trainable ? trainable.initA : 'kaiming' }
 }
 
-/** Round 1: A from the plan's seed, B zero; the same for every client, so it travels as the seed in the plan. */
+/** Round 1: A from the plan's seed, B (or the core) zero; the same for every client, so it travels as the seed in the plan. */
 export function initialStart(plan: Plan): Start {
   const { seed, initA } = initOf(plan)
-  const trained = initialAdapter(plan.layers, seed, initA)
+  const trained = isShared(plan) ? sharedStart(plan) : initialAdapter(plan.layers, seed, initA)
   return { round: 1, trained, overlay: [], dense: [], frozen: [], sha256: adapterSha256(trained) }
 }
 
@@ -69,8 +70,13 @@ export function startOfRound(plan: Plan, round: number, exact: Adapter | undefin
     checkTensors(exact, plan.train.trainable)
     return { round, trained: makeAdapter([]), overlay: [], dense: exact.dense, frozen: [], sha256 }
   }
+  if (isShared(plan)) return { round, trained: sharedStart(plan, exact), overlay: [], dense: [], frozen: [], sha256 }
   const { trainable, overlay, dense } = splitCarried(exact, plan.layers, initOf(plan))
   return { round, trained: trainable, overlay, dense, frozen: [...overlay, ...dense.map(denseOverlay)], sha256 }
+}
+
+function isShared({ train }: Plan): boolean {
+  return train.trainable.kind === 'ffa' || train.trainable.kind === 'fed-sb'
 }
 
 /** A full round starts from deltas of exactly the plan's tensors. */

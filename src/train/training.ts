@@ -1,13 +1,13 @@
 /** One client's training of one round, in a session that is open. */
 import { createHash } from 'node:crypto'
-import { type Adapter, makeAdapter } from '../adapter/adapter.js'
+import { makeAdapter } from '../adapter/adapter.js'
 import { order } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
 import type { Model } from '../model/open.js'
 import type { NativeSession } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
 import { planSha256 } from '../update/plan.js'
-import { makeUpdate, shareable, type Update, type UpdateInfo } from '../update/update.js'
+import { makeUpdate, shareable, type Trained, type Update, type UpdateInfo } from '../update/update.js'
 import { type CheckpointIdentity, captureState, dropCheckpoint, readCheckpoint, restoreState } from './checkpoint.js'
 import { loadDense, readDense } from './dense.js'
 import { Evaluations, stepsBetween } from './evaluations.js'
@@ -18,6 +18,7 @@ import { runSteps } from './local.js'
 import { optimizerOf } from './optimizer.js'
 import type { Prepared } from './prepare.js'
 import { meanLoss, sumLosses } from './score.js'
+import { sharedParameters, sharedTrained } from './shared.js'
 import { flatten, unflatten } from './slots.js'
 import type { Start } from './start.js'
 import type { TrainJobOptions } from './train.js'
@@ -106,18 +107,18 @@ export async function trainIn(
 function loadStart(session: NativeSession, base: Model, plan: Plan, start: Start): void {
   const { trainable } = plan.train
   if (trainable.kind === 'full') loadDense(session, base, trainable.tensors, start.dense)
-  else session.setParameters(flatten(start.trained.layers))
+  else if (trainable.kind === 'lora') session.setParameters(flatten(start.trained.layers))
+  else session.setParameters(sharedParameters(plan, start.trained))
   session.resetOptimizer()
 }
 
 /** What the update holds: factors as they are, whole tensors by what training changed. */
-function trainedIn(session: NativeSession, base: Model, plan: Plan, start: Start): Adapter {
+function trainedIn(session: NativeSession, base: Model, plan: Plan, start: Start): Trained {
   const { trainable } = plan.train
-  if (trainable.kind === 'lora') return unflatten(plan.layers, session.parameters())
-  return makeAdapter(
-    [],
-    readDense(session, base, trainable.tensors, () => loadStart(session, base, plan, start)),
-  )
+  if (trainable.kind === 'lora') return { kind: 'lora', adapter: unflatten(plan.layers, session.parameters()) }
+  if (trainable.kind !== 'full') return sharedTrained(plan, session.parameters())
+  const restart = () => loadStart(session, base, plan, start)
+  return { kind: 'full', adapter: makeAdapter([], readDense(session, base, trainable.tensors, restart)) }
 }
 
 /** Reports rows done of this round; a training that went on from a checkpoint counts what it found. */

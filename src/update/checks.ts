@@ -1,10 +1,12 @@
 /** The rules that an update must keep before anything is summed. Nothing is repaired and nothing dropped silently. */
 import type { AdapterLayer } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
-import { adapterSha256 } from './digest.js'
+import { adapterSha256, bytesOf } from './digest.js'
 import { planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
+import { KINDS } from './info.js'
 import { refusal } from './refusal.js'
+import { sharedFactors, withCore } from './shared-factors.js'
 import type { Update } from './update.js'
 
 /**
@@ -29,6 +31,7 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
   checkOrigin(plan, update, o)
   checkStated(plan, update)
   checkShapes(plan, update)
+  checkShared(plan, update)
   const { client } = update.info
   for (const layer of update.adapter.layers) checkLayer(client, layer, o.maxEffect ?? MAX_EFFECT)
   for (const delta of update.adapter.dense) checkDelta(client, delta, o.maxEffect ?? MAX_EFFECT)
@@ -40,7 +43,7 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
     throw refusal(
       client,
       'non-zero',
-      'every lora_B is zero',
+      `every ${update.kind === 'fed-sb' ? 'core' : 'lora_B'} is zero`,
       'changed by training',
       'Check that the client trained at all.',
     )
@@ -54,6 +57,37 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
       'Check that the client trained at all.',
     )
   }
+}
+
+/** Where only a part of the factors trains, the rest must be the plan's, whatever the update was made from. */
+function checkShared(plan: Plan, { info, adapter, kind, cores }: Update): void {
+  const { client } = info
+  const fix = "Train with this federation's plan."
+  const { kind: agreed } = plan.train.trainable
+  if (kind !== agreed) throw refusal(client, 'kinds', `tensors of kinds ${KINDS[kind]}`, KINDS[agreed], fix)
+  if (kind !== 'ffa' && kind !== 'fed-sb') return
+  const layers = new Map(adapter.layers.map((layer, i) => [layer.name, { layer, core: cores?.[i] }]))
+  for (const shared of sharedFactors(plan)) {
+    const { layer, core } = layers.get(shared.name) as { layer: AdapterLayer; core: Float32Array | undefined }
+    if (!sameNumbers(layer.a, shared.a))
+      throw refusal(client, 'frozen', `layer '${shared.name}' with another A`, "the frozen A of the plan's seed", fix)
+    if (kind === 'ffa') continue
+    if (core === undefined || core.length !== shared.rank ** 2)
+      throw refusal(client, 'shape', `layer '${shared.name}' without its core`, `[${shared.rank}, ${shared.rank}]`, fix)
+    checkCore(client, shared.name, core)
+    if (!sameNumbers(layer.b, withCore(shared, core).b))
+      throw refusal(client, 'frozen', `layer '${shared.name}' with another B`, "the frozen B of the plan's seed", fix)
+  }
+}
+
+function checkCore(client: string, name: string, core: Float32Array): void {
+  if (Number.isFinite(norm(core))) return
+  const fix = 'Lower the learning rate and train again.'
+  throw refusal(client, 'finite', `layer '${name}' holds NaN or infinity in its core`, 'finite numbers', fix)
+}
+
+function sameNumbers(left: Float32Array, right: Float32Array): boolean {
+  return left === right || Buffer.compare(bytesOf(left), bytesOf(right)) === 0
 }
 
 /** A delta is already a difference: one of zeros was not trained. */

@@ -2,15 +2,15 @@ import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
 import { baseTensors } from '../model/tensors.js'
 import { resolveLayers } from './layers.js'
-import { parsePlan } from './plan.js'
-import type { LoraTrainable, Method, Plan, PlanData, Share, Trainable, TrainOptions, Weights } from './plan-schema.js'
+import { METHOD_OF, parsePlan } from './plan.js'
+import type { FactorTrainable, LoraTrainable, Method, Plan, PlanData, Share, Trainable, TrainOptions, Weights } from './plan-schema.js'
 
 /** The plan's fields in one flat list; what is left out takes the default. */
 export interface PlanOptions
   extends Partial<Omit<TrainOptions, 'trainable'>>,
     Partial<PlanData>,
     Partial<Omit<LoraTrainable, 'kind'>> {
-  /** what trains and travels: factors (default), or every tensor of the base */
+  /** what trains and travels: both factors (lora, default), B alone (ffa), a small core (fed-sb), or every tensor (full) */
   trainable?: Trainable['kind']
   /** who may send updates; none: anybody (default) */
   clients?: readonly string[]
@@ -28,11 +28,12 @@ export interface PlanOptions
 const LORA_KEYS = ['targets', 'rank', 'alpha', 'rankPattern', 'alphaPattern', 'rsLora', 'dropout', 'initA'] as const
 
 function trainableOf(base: Model, o: PlanOptions): Trainable {
-  if ((o.trainable ?? 'lora') === 'lora') return loraOf(o)
-  if (o.trainable !== 'full') {
-    throw new OneroundError('UNSUPPORTED', `There is no trainable '${String(o.trainable)}'.`, {
-      found: String(o.trainable),
-      expected: 'lora or full',
+  const kind = o.trainable ?? 'lora'
+  if (kind === 'lora' || kind === 'ffa' || kind === 'fed-sb') return factorsOf(kind, o)
+  if (kind !== 'full') {
+    throw new OneroundError('UNSUPPORTED', `There is no trainable '${String(kind)}'.`, {
+      found: String(kind),
+      expected: 'lora, ffa, fed-sb or full',
       fix: 'Give another trainable (--trainable).',
     })
   }
@@ -47,10 +48,9 @@ function trainableOf(base: Model, o: PlanOptions): Trainable {
   return { kind: 'full', tensors: baseTensors(base.spec).map(({ name, shape }) => ({ name, shape })) }
 }
 
-function loraOf(o: PlanOptions): LoraTrainable {
+function factorsOf(kind: FactorTrainable['kind'], o: PlanOptions): FactorTrainable {
   const rank = o.rank ?? 16
-  return {
-    kind: 'lora',
+  const factors = {
     targets: o.targets ?? 'all-linear',
     rank,
     alpha: o.alpha ?? 2 * rank,
@@ -58,8 +58,14 @@ function loraOf(o: PlanOptions): LoraTrainable {
     alphaPattern: o.alphaPattern ?? {},
     rsLora: o.rsLora ?? false,
     dropout: o.dropout ?? 0,
-    initA: o.initA ?? 'kaiming',
   }
+  if (kind !== 'fed-sb') return { kind, ...factors, initA: o.initA ?? 'kaiming' }
+  if (o.initA === undefined) return { kind, ...factors }
+  throw new OneroundError('ARGUMENT', "The factors around a core are orthonormal; 'initA' has no meaning for them.", {
+    found: `trainable 'fed-sb' with initA ${o.initA}`,
+    expected: "no initA beside trainable 'fed-sb'",
+    fix: "Leave initA out, or train 'lora' or 'ffa'.",
+  })
 }
 
 /**
@@ -67,7 +73,7 @@ function loraOf(o: PlanOptions): LoraTrainable {
  * AdamW at 3e-4, cosine with 3 % warm-up, gradients clipped at 1; template 'text', cutoff 512 (or the base's longest),
  * a fifth held out; one round, svd with automatic rank, weights by examples; share examples, tokens and losses.
  * Weight decay is 0: in factors it would also shrink what earlier rounds learned, and so favour plans of one round.
- * With trainable 'full': a learning rate of 3e-5 and the method fedavg.
+ * With trainable 'full': a learning rate of 3e-5 and the method fedavg. 'ffa' and 'fed-sb' have methods of their names.
  */
 export async function createPlan(base: Model, o: PlanOptions = {}): Promise<Plan> {
   checkKeys(o)
@@ -114,7 +120,7 @@ export async function createPlan(base: Model, o: PlanOptions = {}): Promise<Plan
     rounds: o.rounds ?? 1,
     start: o.start ?? 'carried',
     aggregate: {
-      method: o.method ?? (isFull ? 'fedavg' : 'svd'),
+      method: o.method ?? (trainable.kind === 'lora' ? 'svd' : METHOD_OF[trainable.kind]),
       rank: o.aggregateRank ?? 'auto',
       weights: o.weights ?? 'examples',
     },

@@ -6,8 +6,9 @@ import { headerLength, LENGTH_BYTES, parseHeader } from '../model/safetensors-he
 import { decodeInfo, type UpdateInfo } from './info.js'
 import { LIMITS } from './limits.js'
 
-/** Ends the name of a whole tensor's change. */
-export const DELTA = '.delta'
+/** Ends the names of an update's tensors, by what trains, where there is one tensor for each name. */
+export const ENDINGS = { full: '.delta', ffa: '.lora_B', 'fed-sb': '.core' } as const
+export type SingleKind = keyof typeof ENDINGS
 
 /** One layer's factors, still bytes: views of the file. */
 export interface RawLayer {
@@ -19,8 +20,8 @@ export interface RawLayer {
   b: Uint8Array
 }
 
-/** One whole tensor's change, still bytes. */
-export interface RawDelta {
+/** The one tensor that a layer, or a whole tensor of the base, has in the update; still bytes. */
+export interface RawTensor {
   /** without the kind's ending */
   name: string
   shape: number[]
@@ -29,7 +30,7 @@ export interface RawDelta {
 
 export type DecodedUpdate =
   | { info: UpdateInfo; kind: 'lora'; layers: RawLayer[] }
-  | { info: UpdateInfo; kind: 'full'; deltas: RawDelta[] }
+  | { info: UpdateInfo; kind: SingleKind; tensors: RawTensor[] }
 
 /**
  * Refuses everything that is not exactly what serializeUpdate writes: unknown keys, other tensors, holes, trailing
@@ -49,22 +50,36 @@ export function decodeUpdate(bytes: Uint8Array, source: string): DecodedUpdate {
     tensors.set(name, { dtype, shape, data: bytes.subarray(offset, offset + size) })
   }
   const decoded: DecodedUpdate =
-    kind === 'lora' ? { info, kind, layers: pair(tensors, source) } : { info, kind, deltas: single(tensors, source) }
+    kind === 'lora'
+      ? { info, kind, layers: pair(tensors, source) }
+      : { info, kind, tensors: single(kind, tensors, source) }
   if (!sameBytes(serializeSafetensors(tensors, header.metadata), bytes))
     throw malformed(source, 'another layout than the one that oneround writes', 'the canonical bytes')
   return decoded
 }
 
-function single(tensors: ReadonlyMap<string, SafetensorsTensor>, source: string): RawDelta[] {
-  const deltas = [...tensors].map(([full, { shape, data }]) => {
-    const name = full.slice(0, -DELTA.length)
-    const sound = shape.length >= 1 && shape.length <= MOST_AXES && !shape.includes(0)
-    if (!full.endsWith(DELTA) || name === '' || name.length > LIMITS.layerName || !sound)
-      throw malformed(source, `'${full.slice(0, 200)}' [${shape}]`, `tensors NAME${DELTA} of one or two axes`)
+/** The shapes that a kind's tensors may have. */
+const SHAPES: Readonly<Record<SingleKind, { fits(shape: readonly number[]): boolean; words: string }>> = {
+  full: { fits: ({ length }) => length >= 1 && length <= MOST_AXES, words: 'one or two axes' },
+  ffa: { fits: ([, rank = 0, ...more]) => rank <= LIMITS.rank && more.length === 0, words: '[out, rank]' },
+  'fed-sb': {
+    fits: ([rank = 0, cols, ...more]) => rank <= LIMITS.rank && rank === cols && more.length === 0,
+    words: '[rank, rank]',
+  },
+}
+
+function single(kind: SingleKind, tensors: ReadonlyMap<string, SafetensorsTensor>, source: string): RawTensor[] {
+  const ending = ENDINGS[kind]
+  const { fits, words } = SHAPES[kind]
+  const singles = [...tensors].map(([full, { shape, data }]) => {
+    const name = full.slice(0, -ending.length)
+    const sound = shape.length >= 1 && !shape.includes(0) && fits(shape)
+    if (!full.endsWith(ending) || name === '' || name.length > LIMITS.layerName || !sound)
+      throw malformed(source, `'${full.slice(0, 200)}' [${shape}]`, `tensors NAME${ending} of ${words}`)
     return { name, shape, values: data }
   })
-  if (deltas.length === 0) throw malformed(source, 'no tensor', 'at least one tensor')
-  return deltas
+  if (singles.length === 0) throw malformed(source, 'no tensor', 'at least one tensor')
+  return singles
 }
 
 function pair(tensors: ReadonlyMap<string, SafetensorsTensor>, source: string): RawLayer[] {

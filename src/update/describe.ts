@@ -1,9 +1,9 @@
 /** Every field that leaves a client, with its meaning: for `train --dry-run` and `inspect`. */
 import type { Layer } from '../adapter/adapter.js'
-import { DELTA } from './decode.js'
+import { ENDINGS } from './decode.js'
 import { INFO_FIELDS, KINDS, shareable, type UpdateInfo } from './info.js'
 import { updateCount } from './layers.js'
-import type { Plan } from './plan-schema.js'
+import type { Plan, Trainable } from './plan-schema.js'
 
 export interface LeavingField {
   field: string
@@ -40,13 +40,32 @@ export function describeLeaving(plan: Plan, update: Leaving): LeavingField[] {
   const { trainable } = plan.train
   for (const { name, shape } of trainable.kind === 'full' ? trainable.tensors : []) {
     const what = 'how training changed this tensor; text may be inferred from it'
-    fields.push({ field: `${name}${DELTA}`, meaning: what, value: `F32 [${shape.join(', ')}]` })
+    fields.push({ field: `${name}${ENDINGS.full}`, meaning: what, value: `F32 [${shape.join(', ')}]` })
   }
   for (const layer of update.adapter?.layers ?? plan.layers) {
     const what = `trained factors of this layer; text may be inferred from them`
-    fields.push({ field: `${layer.name}.lora_A`, meaning: what, value: `F32 [${layer.rank}, ${layer.in}]` })
+    if (trainable.kind === 'fed-sb') {
+      const value = `F32 [${layer.rank}, ${layer.rank}]`
+      fields.push({
+        field: `${layer.name}${ENDINGS['fed-sb']}`,
+        meaning: 'trained core between frozen factors; text may be inferred from it',
+        value,
+      })
+      continue
+    }
+    if (trainable.kind === 'lora')
+      fields.push({ field: `${layer.name}.lora_A`, meaning: what, value: `F32 [${layer.rank}, ${layer.in}]` })
     fields.push({ field: `${layer.name}.lora_B`, meaning: what, value: `F32 [${layer.out}, ${layer.rank}]` })
   }
   fields.push({ field: '(size)', meaning: 'bytes of all these numbers together', value: String(4 * updateCount(plan)) })
   return fields
+}
+
+const NAMES = { lora: 'LoRA', ffa: 'FFA-LoRA (A frozen)', 'fed-sb': 'Fed-SB (a core between frozen factors)' } as const
+
+/** What trains, in one line: `LoRA rank 8, alpha 16 on 42 layers (all-linear)`. */
+export function describeTrainable(trainable: Trainable, where = ''): string {
+  if (trainable.kind === 'full') return `every tensor (${trainable.tensors.length})`
+  const { kind, rank, alpha, targets } = trainable
+  return `${NAMES[kind]} rank ${rank}, alpha ${alpha}${where} (${Array.isArray(targets) ? targets.join(', ') : targets})`
 }

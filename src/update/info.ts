@@ -24,7 +24,12 @@ export interface UpdateInfo {
 }
 
 /** Kinds of tensors that an update holds, by what the plan trains. */
-export const KINDS = { lora: 'lora_A,lora_B', full: 'delta' } as const satisfies Record<Trainable['kind'], string>
+export const KINDS = {
+  lora: 'lora_A,lora_B',
+  ffa: 'lora_B',
+  'fed-sb': 'core',
+  full: 'delta',
+} as const satisfies Record<Trainable['kind'], string>
 export type UpdateKind = keyof typeof KINDS
 const VERSION = '1'
 

@@ -9,7 +9,7 @@ import { isRunFolder, readRun } from '../run/folder.js'
 import { readMetrics } from '../run/metrics.js'
 import { fileError } from '../text/bounded-file.js'
 import { checkUpdate } from './checks.js'
-import { DELTA, decodeUpdate } from './decode.js'
+import { decodeUpdate, ENDINGS } from './decode.js'
 import type { LeavingField } from './describe.js'
 import { adapterSha256 } from './digest.js'
 import { INFO_FIELDS, type UpdateInfo } from './info.js'
@@ -62,8 +62,11 @@ async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Insp
     const value = info[name as keyof UpdateInfo]
     if (value !== undefined) fields.push({ field: key, meaning, value: String(value) })
   }
-  for (const { name, shape } of decoded.kind === 'full' ? decoded.deltas : [])
-    fields.push({ field: `${name}${DELTA}`, meaning: 'change by training', value: `F32 [${shape.join(', ')}]` })
+  if (decoded.kind !== 'lora') {
+    const meaning = { full: 'change by training', ffa: 'trained factor', 'fed-sb': 'trained core' }[decoded.kind]
+    for (const { name, shape } of decoded.tensors)
+      fields.push({ field: `${name}${ENDINGS[decoded.kind]}`, meaning, value: `F32 [${shape.join(', ')}]` })
+  }
   for (const layer of decoded.kind === 'lora' ? decoded.layers : []) {
     fields.push({ field: `${layer.name}.lora_A`, meaning: 'trained factor', value: `F32 [${layer.rank}, ${layer.in}]` })
     fields.push({

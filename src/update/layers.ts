@@ -4,7 +4,7 @@ import { countOf } from '../adapter/dense.js'
 import { patternTable } from '../adapter/pattern.js'
 import { scaleOf } from '../adapter/peft-config.js'
 import { OneroundError } from '../errors.js'
-import type { LoraTrainable, Plan, Trainable } from './plan-schema.js'
+import type { FactorTrainable, Plan, Trainable } from './plan-schema.js'
 
 /** A linear layer of the base. */
 export interface LinearLayer {
@@ -45,7 +45,7 @@ export function resolveLayers(linearLayers: readonly LinearLayer[], trainable: T
   })
 }
 
-/** The full names of what trains under a plan: tensors, or layers of which both factors train. */
+/** The full names of what trains under a plan: tensors, or layers whose factors train. */
 export function trainedNames(plan: Pick<Plan, 'layers' | 'train'>): string[] {
   const { trainable } = plan.train
   return (trainable.kind === 'full' ? trainable.tensors : plan.layers).map(({ name }) => name)
@@ -54,8 +54,16 @@ export function trainedNames(plan: Pick<Plan, 'layers' | 'train'>): string[] {
 /** Numbers that an update of a plan holds. */
 export function updateCount(plan: Pick<Plan, 'layers' | 'train'>): number {
   const { trainable } = plan.train
-  if (trainable.kind === 'lora') return factorCount(plan.layers)
-  return trainable.tensors.reduce((sum, { shape }) => sum + countOf(shape), 0)
+  switch (trainable.kind) {
+    case 'full':
+      return trainable.tensors.reduce((sum, { shape }) => sum + countOf(shape), 0)
+    case 'lora':
+      return factorCount(plan.layers)
+    case 'ffa':
+      return plan.layers.reduce((sum, { out, rank }) => sum + out * rank, 0)
+    case 'fed-sb':
+      return plan.layers.reduce((sum, { rank }) => sum + rank * rank, 0)
+  }
 }
 
 /** Weight decay by the plan's patterns; undefined: the common rule. A key that decides nothing is a spelling mistake. */
@@ -69,7 +77,7 @@ export function factorCount(layers: readonly Layer[]): number {
   return layers.reduce((sum, layer) => sum + layer.rank * (layer.in + layer.out), 0)
 }
 
-function isTargeted(name: string, targets: LoraTrainable['targets']): boolean {
+function isTargeted(name: string, targets: FactorTrainable['targets']): boolean {
   return targets === 'all-linear' || targets.some((target) => matches(name, target))
 }
 
@@ -77,7 +85,7 @@ function matches(name: string, target: string): boolean {
   return name === target || name.endsWith(`.${target}`)
 }
 
-function checkTargets(layers: readonly LinearLayer[], trainable: LoraTrainable): void {
+function checkTargets(layers: readonly LinearLayer[], trainable: FactorTrainable): void {
   if (trainable.targets === 'all-linear') return
   for (const target of trainable.targets) {
     if (layers.some((layer) => matches(layer.name, target))) continue

@@ -46,8 +46,8 @@ const full = z.strictObject({
     .max(LIMITS.layers),
 })
 
-const lora = z.strictObject({
-  kind: z.literal('lora'),
+/** What all kinds of factors have. */
+const factors = {
   targets: z.union([z.literal('all-linear'), z.array(layerName).min(1).max(LIMITS.layers)]),
   rank,
   /** the effect is alpha / rank times B A */
@@ -58,13 +58,21 @@ const lora = z.strictObject({
   /** alpha / sqrt(rank) instead */
   rsLora: z.boolean().default(false),
   dropout: z.number().min(0).lt(1).default(0),
-  initA: z.enum(['kaiming', 'gaussian']).default('kaiming'),
-})
+}
+const initA = z.enum(['kaiming', 'gaussian']).default('kaiming')
+
+const lora = z.strictObject({ kind: z.literal('lora'), ...factors, initA })
+
+/** A is frozen, from the plan's seed, and so the same at every client; B trains. FFA-LoRA, arXiv 2403.12313. */
+const ffa = z.strictObject({ kind: z.literal('ffa'), ...factors, initA })
+
+/** A and B are frozen, orthonormal, from the plan's seed; R [rank, rank] between them trains. After Fed-SB, arXiv 2502.15436. */
+const fedSb = z.strictObject({ kind: z.literal('fed-sb'), ...factors })
 
 const decay = z.number().min(0).max(10)
 
 const train = z.strictObject({
-  trainable: z.discriminatedUnion('kind', [full, lora]),
+  trainable: z.discriminatedUnion('kind', [full, lora, ffa, fedSb]),
   /** local epochs a round */
   epochs: z.number().int().min(1).max(10_000),
   /** examples an optimizer step */
@@ -127,8 +135,8 @@ const share = z
   .transform((fields) => SHARES.filter((field) => fields.includes(field)))
 
 const aggregate = z.strictObject({
-  /** `fedavg` is for full updates, the others are for LoRA's */
-  method: z.enum(['svd', 'stack', 'fedit', 'fedavg']),
+  /** svd, stack and fedit take any factors; the others see METHOD_OF */
+  method: z.enum(['svd', 'stack', 'fedit', 'fedavg', 'ffa', 'fed-sb']),
   rank: z.union([z.literal('auto'), rank]),
   weights: z.union([z.enum(['examples', 'tokens', 'uniform']), z.record(clientName, z.number().positive().max(1e12))]),
 })
@@ -159,17 +167,21 @@ export const planSchema = z.strictObject({
 /** What a field's value means where it is agreed on but not built: refused by this name instead of as nonsense. */
 export const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
   'train.compute': ['bf16'],
-  'train.trainable.kind': ['ffa', 'fed-sb'],
   start: ['fresh'],
-  'aggregate.method': ['residual', 'ffa', 'fed-sb', 'task-arithmetic', 'ties', 'dare', 'fisher', 'regmean', 'knots'],
+  'aggregate.method': ['residual', 'task-arithmetic', 'ties', 'dare', 'fisher', 'regmean', 'knots'],
 }
 
 export type Plan = z.output<typeof planSchema>
 export type TrainOptions = Plan['train']
 export type Trainable = TrainOptions['trainable']
 export type LoraTrainable = Extract<Trainable, { kind: 'lora' }>
+export type FactorTrainable = Exclude<Trainable, { kind: 'full' }>
 export type FullTrainable = Extract<Trainable, { kind: 'full' }>
 export type PlanData = Plan['data']
 export type Method = Plan['aggregate']['method']
 export type Weights = Plan['aggregate']['weights']
+/** The method that is the exact mean of what a kind sends, and that no other kind can have. LoRA's factors have none. */
+export const METHOD_OF = { full: 'fedavg', ffa: 'ffa', 'fed-sb': 'fed-sb' } as const satisfies Partial<
+  Record<Trainable['kind'], Method>
+>
 export type Share = (typeof SHARES)[number]

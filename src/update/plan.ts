@@ -5,12 +5,14 @@ import { writeAtomic } from '../run/atomic.js'
 import { canonicalJson } from './canonical.js'
 import { decayTable, resolveLayers, updateCount } from './layers.js'
 import { LIMITS } from './limits.js'
-import { type Plan, planSchema } from './plan-schema.js'
+import { METHOD_OF, type Method, type Plan, planSchema } from './plan-schema.js'
 import { readText } from './read-file.js'
 import { schemaError } from './schema-error.js'
 
 export { type LinearLayer, resolveLayers } from './layers.js'
+export { METHOD_OF } from './plan-schema.js'
 export type {
+  FactorTrainable,
   FullTrainable,
   LoraTrainable,
   Method,
@@ -84,14 +86,18 @@ function checkOptimizer({ train }: Plan, source: string): void {
 function checkKind(plan: Plan, source: string): void {
   const { trainable } = plan.train
   const { method, rank } = plan.aggregate
-  if (trainable.kind === 'lora') {
+  const own = trainable.kind === 'lora' ? undefined : METHOD_OF[trainable.kind]
+  if (method === own && rank !== 'auto')
+    throw inconsistent(source, `rank ${rank} with the method '${method}'`, "aggregate.rank 'auto'")
+  if (trainable.kind !== 'full') {
     if (plan.layers.length === 0) throw inconsistent(source, 'no layers', 'at least one layer')
-    if (method === 'fedavg') throw inconsistent(source, "factors with the method 'fedavg'", 'svd, stack or fedit')
-    return
+    const others: readonly Method[] = Object.values(METHOD_OF)
+    if (method === own || !others.includes(method)) return
+    const expected = own === undefined ? 'svd, stack or fedit' : `'${own}', svd, stack or fedit`
+    throw inconsistent(source, `factors of kind '${trainable.kind}' with the method '${method}'`, expected)
   }
   if (plan.layers.length > 0) throw inconsistent(source, 'layers beside full updates', 'no layers')
-  if (method !== 'fedavg') throw inconsistent(source, `full updates with the method '${method}'`, "'fedavg'")
-  if (rank !== 'auto') throw inconsistent(source, `rank ${rank} with full updates`, "aggregate.rank 'auto'")
+  if (method !== own) throw inconsistent(source, `full updates with the method '${method}'`, "'fedavg'")
   const names = new Set(trainable.tensors.map(({ name }) => name))
   if (names.size !== trainable.tensors.length) throw inconsistent(source, 'a tensor comes twice', 'every tensor once')
 }

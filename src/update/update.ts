@@ -1,6 +1,6 @@
 /**
- * An update: what one client's training sends. It holds the trained factors of the plan's layers, or the change of every
- * tensor, and a closed list of metadata.
+ * An update: what one client's training sends. It holds what trained of the plan's layers (both factors, B, or a core), or
+ * the change of every tensor, and a closed list of metadata.
  */
 import { createHash } from 'node:crypto'
 import { type Adapter, type AdapterLayer, makeAdapter } from '../adapter/adapter.js'
@@ -8,29 +8,48 @@ import type { DenseDelta } from '../adapter/dense.js'
 import type { SafetensorsTensor } from '../model/safetensors.js'
 import { serializeSafetensors } from '../model/safetensors.js'
 import { writeAtomic } from '../run/atomic.js'
-import { DELTA, decodeUpdate, type RawDelta, type RawLayer } from './decode.js'
+import { decodeUpdate, ENDINGS, type RawLayer, type RawTensor } from './decode.js'
 import { bytesOf } from './digest.js'
-import { encodeInfo, KINDS, type UpdateInfo } from './info.js'
+import { encodeInfo, KINDS, type UpdateInfo, type UpdateKind } from './info.js'
 import { updateCount } from './layers.js'
 import { LIMITS } from './limits.js'
 import type { FullTrainable, Plan } from './plan-schema.js'
 import { readBytes } from './read-file.js'
 import { refusal } from './refusal.js'
+import { sharedFactors, withCore } from './shared-factors.js'
 
 export { shareable, type UpdateInfo } from './info.js'
 
 export interface Update {
   readonly info: UpdateInfo
+  /** with the plan's frozen factors where only a part trains: all kinds of factors have the same form to the server */
   readonly adapter: Adapter
+  /** what trained, which is what the file holds */
+  readonly kind: UpdateKind
+  /** fed-sb: R [rank, rank] of each layer of the adapter, whose B is then B R */
+  readonly cores?: readonly Float32Array[]
   /** Writes the file in one step; gives the SHA-256 of its bytes. */
   save(file: string): Promise<{ sha256: string; bytes: number }>
 }
 
-/** Joins what was trained with what is said about it. */
-export function makeUpdate(info: UpdateInfo, adapter: Adapter): Update {
+/** What was trained. */
+export interface Trained {
+  adapter: Adapter
+  kind: UpdateKind
+  cores?: readonly Float32Array[]
+}
+
+/** Joins what was trained with what is said about it. An adapter alone is taken for factors, or for whole tensors if it has any. */
+export function makeUpdate(info: UpdateInfo, trained: Adapter | Trained): Update {
+  const { adapter, kind, cores } =
+    'adapter' in trained
+      ? trained
+      : { adapter: trained, kind: trained.dense.length > 0 ? ('full' as const) : ('lora' as const), cores: undefined }
   return {
     info: { ...info },
     adapter,
+    kind,
+    ...(cores === undefined ? {} : { cores }),
     async save(file) {
       const bytes = serializeUpdate(this)
       await writeAtomic(file, bytes)
@@ -40,15 +59,17 @@ export function makeUpdate(info: UpdateInfo, adapter: Adapter): Update {
 }
 
 /** The bytes of an update file; the same update always gives the same bytes. Scales are not in it: they are the plan's. */
-export function serializeUpdate(update: Pick<Update, 'info' | 'adapter'>): Uint8Array {
+export function serializeUpdate({ info, adapter, kind, cores }: Omit<Update, 'save'>): Uint8Array {
   const tensors = new Map<string, SafetensorsTensor>()
-  for (const layer of update.adapter.layers) {
-    tensors.set(`${layer.name}.lora_A`, { dtype: 'F32', shape: [layer.rank, layer.in], data: bytesOf(layer.a) })
-    tensors.set(`${layer.name}.lora_B`, { dtype: 'F32', shape: [layer.out, layer.rank], data: bytesOf(layer.b) })
+  const put = (name: string, shape: number[], values: Float32Array) =>
+    tensors.set(name, { dtype: 'F32', shape, data: bytesOf(values) })
+  for (const [i, { name, in: inDim, out, rank, a, b }] of adapter.layers.entries()) {
+    if (kind === 'fed-sb') put(`${name}${ENDINGS[kind]}`, [rank, rank], cores?.[i] as Float32Array)
+    if (kind === 'lora') put(`${name}.lora_A`, [rank, inDim], a)
+    if (kind === 'lora' || kind === 'ffa') put(`${name}.lora_B`, [out, rank], b)
   }
-  for (const { name, shape, values } of update.adapter.dense)
-    tensors.set(`${name}${DELTA}`, { dtype: 'F32', shape, data: bytesOf(values) })
-  return serializeSafetensors(tensors, encodeInfo(update.info, update.adapter.dense.length > 0 ? 'full' : 'lora'))
+  for (const { name, shape, values } of adapter.dense) put(`${name}${ENDINGS.full}`, shape, values)
+  return serializeSafetensors(tensors, encodeInfo(info, kind))
 }
 
 const FIX = "Train with this federation's plan, then send that update."
@@ -64,7 +85,9 @@ export function parseUpdate(bytes: Uint8Array, plan: Plan, source = 'The update'
   if (decoded.kind === 'lora' && trainable.kind === 'lora')
     return makeUpdate(info, makeAdapter(layersOf(info.client, decoded.layers, plan)))
   if (decoded.kind === 'full' && trainable.kind === 'full')
-    return makeUpdate(info, makeAdapter([], deltasOf(info.client, decoded.deltas, trainable)))
+    return makeUpdate(info, makeAdapter([], deltasOf(info.client, decoded.tensors, trainable)))
+  if (decoded.kind === 'ffa' && trainable.kind === 'ffa') return ffaUpdate(info, decoded.tensors, plan)
+  if (decoded.kind === 'fed-sb' && trainable.kind === 'fed-sb') return coreUpdate(info, decoded.tensors, plan)
   throw refusal(info.client, 'kinds', `tensors of kinds ${KINDS[decoded.kind]}`, KINDS[trainable.kind], FIX)
 }
 
@@ -84,14 +107,39 @@ function layersOf(client: string, layers: readonly RawLayer[], plan: Plan): Adap
   return plan.layers.map((layer, i) => ({ ...layer, a: floats(raws[i]?.a), b: floats(raws[i]?.b) }))
 }
 
-function deltasOf(client: string, deltas: readonly RawDelta[], { tensors }: FullTrainable): DenseDelta[] {
-  const raws = agreed(client, 'tensor', deltas, tensors)
-  for (const [i, { name, shape }] of tensors.entries()) {
+function deltasOf(client: string, deltas: readonly RawTensor[], { tensors }: FullTrainable): DenseDelta[] {
+  const values = singlesOf(client, 'tensor', deltas, tensors)
+  return tensors.map(({ name, shape }, i) => ({ name, shape: [...shape], values: values[i] as Float32Array }))
+}
+
+function ffaUpdate(info: UpdateInfo, tensors: readonly RawTensor[], plan: Plan): Update {
+  const agreedB = plan.layers.map(({ name, out, rank }) => ({ name, shape: [out, rank] }))
+  const values = singlesOf(info.client, 'layer', tensors, agreedB)
+  const layers = sharedFactors(plan).map((layer, i) => ({ ...layer, b: values[i] as Float32Array }))
+  return makeUpdate(info, { kind: 'ffa', adapter: makeAdapter(layers) })
+}
+
+function coreUpdate(info: UpdateInfo, tensors: readonly RawTensor[], plan: Plan): Update {
+  const agreedR = plan.layers.map(({ name, rank }) => ({ name, shape: [rank, rank] }))
+  const cores = singlesOf(info.client, 'layer', tensors, agreedR)
+  const layers = sharedFactors(plan).map((layer, i) => withCore(layer, cores[i] as Float32Array))
+  return makeUpdate(info, { kind: 'fed-sb', adapter: makeAdapter(layers), cores })
+}
+
+/** The numbers of an update with one tensor a name, in the plan's order. */
+function singlesOf(
+  client: string,
+  what: string,
+  tensors: readonly RawTensor[],
+  plan: readonly { name: string; shape: readonly number[] }[],
+): Float32Array[] {
+  const raws = agreed(client, what, tensors, plan)
+  for (const [i, { name, shape }] of plan.entries()) {
     const found = raws[i]?.shape.join(', ')
     if (found !== shape.join(', '))
-      throw refusal(client, 'shape', `tensor '${name}' [${found}]`, `[${shape.join(', ')}]`, FIX)
+      throw refusal(client, 'shape', `${what} '${name}' [${found}]`, `[${shape.join(', ')}]`, FIX)
   }
-  return tensors.map(({ name, shape }, i) => ({ name, shape: [...shape], values: floats(raws[i]?.values) }))
+  return raws.map((raw) => floats(raw.values))
 }
 
 /** What was found, one for one in the plan's order. */

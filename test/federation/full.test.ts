@@ -99,7 +99,7 @@ describe('a plan of full updates', () => {
     ['targets', { targets: ['q_proj'] }, 'ARGUMENT'],
     ['a method of factors', { method: 'svd' }, 'MALFORMED'],
     ['a rank of the aggregate', { aggregateRank: 4 }, 'MALFORMED'],
-    ['another kind', { trainable: 'ffa' as 'full' }, 'UNSUPPORTED'],
+    ['another kind', { trainable: 'bitfit' as 'full' }, 'UNSUPPORTED'],
   ])('refuses %s', async (_name, o, code) => {
     await expect(planOf(o)).rejects.toMatchObject({ code })
   })

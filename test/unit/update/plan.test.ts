@@ -46,7 +46,18 @@ describe('plan', () => {
     ['fresh start', (j) => (j.start = 'fresh'), 'UNSUPPORTED', /fresh/],
     ['ties', (j) => (j.aggregate.method = 'ties'), 'UNSUPPORTED', /not built yet.*ties/],
     ['unknown method', (j) => (j.aggregate.method = 'zzz'), 'UNSUPPORTED', /zzz/],
-    ['ffa', (j) => (j.train.trainable.kind = 'ffa'), 'UNSUPPORTED', /not built yet.*ffa/],
+    ['ffa without frozen A', (j) => (j.aggregate.method = 'ffa'), 'MALFORMED', /kind 'lora' with the method 'ffa'/],
+    ['an unknown kind', (j) => (j.train.trainable.kind = 'bitfit'), 'MALFORMED', /trainable/],
+    ['initA of fed-sb', (j) => (j.train.trainable.kind = 'fed-sb'), 'MALFORMED', /initA/],
+    [
+      'a rank of the exact mean',
+      (j) => {
+        j.train.trainable.kind = 'ffa'
+        j.aggregate = { ...j.aggregate, method: 'ffa', rank: 2 }
+      },
+      'MALFORMED',
+      /rank 2 with the method 'ffa'/,
+    ],
     ['layers beside full updates', (j) => (j.train.trainable = whole), 'MALFORMED', /layers beside full/],
     ['fedavg of factors', (j) => (j.aggregate.method = 'fedavg'), 'MALFORMED', /fedavg/],
     ['patience alone', (j) => (j.train.patience = 2), 'MALFORMED', /patience without evaluateEvery/],
@@ -89,7 +100,9 @@ describe('plan', () => {
   })
 
   it('lists the methods that are built', () => {
-    expect(refused(broken((j) => (j.aggregate.method = 'ffa'))).expected).toBe('one of: svd, stack, fedit, fedavg')
+    expect(refused(broken((j) => (j.aggregate.method = 'regmean'))).expected).toBe(
+      'one of: svd, stack, fedit, fedavg, ffa, fed-sb',
+    )
   })
 
   it('survives truncation and flipped characters', () => {
