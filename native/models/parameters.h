@@ -26,7 +26,7 @@ struct Slot {
   int64_t rank = 0;
   float scale = 1;
   float dropout = 0;
-  double weight_decay = -1;  // negative: the step's, and none for a vector
+  double weight_decay = -1;               // negative: the step's, and none for a vector
   std::shared_ptr<FrozenFactors> frozen;  // never written; shared by the copies of a slot
 
   // filled in by Parameters

@@ -70,9 +70,7 @@ export function describePlan(plan: Plan): string {
     ],
     [
       'aggregate',
-      isFull
-        ? `${aggregate.method}, ${weights}`
-        : `${aggregate.method}, rank ${aggregate.rank}, ${weights}`,
+      isFull ? `${aggregate.method}, ${weights}` : `${aggregate.method}, rank ${aggregate.rank}, ${weights}`,
     ],
     ['shares', plan.share.length === 0 ? `${what} only` : `${what} and ${plan.share.join(', ')}`],
     ...stopRows(plan),

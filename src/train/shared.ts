@@ -18,7 +18,10 @@ const MOST_OUTSIDE = 1e-5
 export function sharedStart(plan: Plan, exact?: Adapter): Adapter {
   const layers = new Map(exact?.layers.map((layer) => [layer.name, layer]))
   if (exact !== undefined && (exact.layers.length !== plan.layers.length || exact.dense.length > 0))
-    throw otherStart(`${exact.layers.length} layers, ${exact.dense.length} dense deltas`, `${plan.layers.length} layers`)
+    throw otherStart(
+      `${exact.layers.length} layers, ${exact.dense.length} dense deltas`,
+      `${plan.layers.length} layers`,
+    )
   const isCore = plan.train.trainable.kind === 'fed-sb'
   return makeAdapter(
     sharedFactors(plan).map((shared) => {

@@ -1,8 +1,8 @@
 import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from '../adapter/adapter.js'
 import type { OverlayLayer, Slot } from '../native/binding.js'
 import { decayTable } from '../update/layers.js'
-import { sharedFactors } from '../update/shared-factors.js'
 import type { FactorTrainable, Plan } from '../update/plan.js'
+import { sharedFactors } from '../update/shared-factors.js'
 
 /** What trains under a plan, in its order; weight decay where its patterns say so. */
 export function planSlots(plan: Plan): Slot[] {

@@ -3,7 +3,17 @@ import type { Model } from '../model/open.js'
 import { baseTensors } from '../model/tensors.js'
 import { resolveLayers } from './layers.js'
 import { METHOD_OF, parsePlan } from './plan.js'
-import type { FactorTrainable, LoraTrainable, Method, Plan, PlanData, Share, Trainable, TrainOptions, Weights } from './plan-schema.js'
+import type {
+  FactorTrainable,
+  LoraTrainable,
+  Method,
+  Plan,
+  PlanData,
+  Share,
+  Trainable,
+  TrainOptions,
+  Weights,
+} from './plan-schema.js'
 
 /** The plan's fields in one flat list; what is left out takes the default. */
 export interface PlanOptions

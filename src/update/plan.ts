@@ -10,7 +10,6 @@ import { readText } from './read-file.js'
 import { schemaError } from './schema-error.js'
 
 export { type LinearLayer, resolveLayers } from './layers.js'
-export { METHOD_OF } from './plan-schema.js'
 export type {
   FactorTrainable,
   FullTrainable,
@@ -23,6 +22,7 @@ export type {
   TrainOptions,
   Weights,
 } from './plan-schema.js'
+export { METHOD_OF } from './plan-schema.js'
 
 const FIX = 'Correct the plan, or make a new one with: oneround plan.'
 

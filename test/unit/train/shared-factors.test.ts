@@ -28,10 +28,20 @@ afterAll(async () => {
 function batchFor({ spec }: Model): Batch {
   const lengths = Int32Array.from([7, 12, 5])
   const ids = Int32Array.from({ length: 24 }, (_, i) => (17 * i * i + 5 * i + 3) % spec.shape.vocabulary)
-  return { ids, labels: Int32Array.from(ids, (_, i) => ids[i + 1] ?? -100), lengths, dropoutCounters: Uint32Array.of(4, 9, 2) }
+  return {
+    ids,
+    labels: Int32Array.from(ids, (_, i) => ids[i + 1] ?? -100),
+    lengths,
+    dropoutCounters: Uint32Array.of(4, 9, 2),
+  }
 }
 
-const size: Omit<SessionOptions, 'slots' | 'overlay'> = { threads: 2, rowsPerPass: 32, longestExample: 16, training: true }
+const size: Omit<SessionOptions, 'slots' | 'overlay'> = {
+  threads: 2,
+  rowsPerPass: 32,
+  longestExample: 16,
+  training: true,
+}
 
 async function gradientOf(base: Model, slots: Slot[], parameters: Float32Array, o: Partial<SessionOptions> = {}) {
   const session = new (native().Session)(base.weights, { ...size, overlay: [], slots, ...o })
@@ -42,21 +52,29 @@ async function gradientOf(base: Model, slots: Slot[], parameters: Float32Array, 
   return { ...result, budget }
 }
 
-const draw = (stream: number, count: number) => native().random(3, stream, count, 'normal').map((x) => 0.1 * x)
+const draw = (stream: number, count: number) =>
+  native()
+    .random(3, stream, count, 'normal')
+    .map((x) => 0.1 * x)
 const dropout = 0.2
 
 /** Random B of 'ffa', or R of 'fed-sb'; with the slots, and the same factors as LoRA. */
 async function modes(base: Model, kind: 'ffa' | 'fed-sb', rate = dropout) {
-  const plan = await createPlan(base, { trainable: kind, rank: 3, alpha: 6, rsLora: true, dropout: rate, clients: ['a'] })
+  const plan = await createPlan(base, {
+    trainable: kind,
+    rank: 3,
+    alpha: 6,
+    rsLora: true,
+    dropout: rate,
+    clients: ['a'],
+  })
   const shared = sharedFactors(plan)
   const trained = shared.map(({ out, rank }, i) => draw(i, kind === 'ffa' ? out * rank : rank * rank))
   const slots = shared.map(({ name, rank, scale, a, b }): Slot => {
     const common = { layer: name, rank, scale, dropout: rate, a }
     return kind === 'ffa' ? { kind: 'lora_B', ...common } : { kind: 'core', ...common, b }
   })
-  const lora = shared.map((layer, i) =>
-    kind === 'ffa' ? { ...layer, b: trained[i]! } : withCore(layer, trained[i]!),
-  )
+  const lora = shared.map((layer, i) => (kind === 'ffa' ? { ...layer, b: trained[i]! } : withCore(layer, trained[i]!)))
   return { shared, slots, parameters: joined(trained), lora }
 }
 
@@ -130,7 +148,13 @@ describe.each(['ffa', 'fed-sb'] as const)('a session of %s', (kind) => {
     const norm = Math.sqrt(gradient.reduce((sum, g) => sum + g * g, 0))
     const step = 1e-2
     const lossAt = async (sign: number) =>
-      (await gradientOf(tiny, slots, parameters.map((p, i) => p + (sign * step * gradient[i]!) / norm))).loss
+      (
+        await gradientOf(
+          tiny,
+          slots,
+          parameters.map((p, i) => p + (sign * step * gradient[i]!) / norm),
+        )
+      ).loss
     const slope = ((await lossAt(1)) - (await lossAt(-1))) / (2 * step)
     expect(Math.abs(slope / norm - 1)).toBeLessThan(1e-3)
   })
@@ -154,8 +178,12 @@ describe.each(['ffa', 'fed-sb'] as const)('a session of %s', (kind) => {
       session.close()
       return last
     }
-    const overlay = lora.map(({ name, rank, scale, a, b }): OverlayLayer => ({ layer: name, rank, a, b: b.map((x) => x * scale) }))
-    expect(relativeError(await logits({ slots, overlay: [] }, parameters), await logits({ slots: [], overlay }))).toBeLessThan(1e-5)
+    const overlay = lora.map(
+      ({ name, rank, scale, a, b }): OverlayLayer => ({ layer: name, rank, a, b: b.map((x) => x * scale) }),
+    )
+    expect(
+      relativeError(await logits({ slots, overlay: [] }, parameters), await logits({ slots: [], overlay })),
+    ).toBeLessThan(1e-5)
   })
 
   it.each<[string, (slot: Record<string, unknown>) => object[]]>([
@@ -164,7 +192,9 @@ describe.each(['ffa', 'fed-sb'] as const)('a session of %s', (kind) => {
     ['two slots', (slot) => [slot, slot]],
     ['LoRA on the same layer', (slot) => [slot, { ...slot, kind: 'lora' }]],
     ['another kind', (slot) => [{ ...slot, kind: 'lora_A' }]],
-    ...(kind === 'ffa' ? [] : [['no B', ({ b: _, ...slot }: Record<string, unknown>) => [slot]] as [string, () => object[]]]),
+    ...(kind === 'ffa'
+      ? []
+      : [['no B', ({ b: _, ...slot }: Record<string, unknown>) => [slot]] as [string, () => object[]]]),
   ])('with %s is refused', async (_name, change) => {
     const { slots } = await modes(tiny, kind)
     const wrong = change(slots[0] as unknown as Record<string, unknown>) as Slot[]
@@ -182,7 +212,13 @@ describe('shared factors', () => {
     const again = sharedFactors(structuredClone(plan))
     for (const [i, { name, in: inDim, out, rank, a, b }] of layers.entries()) {
       expect(again[i]).toEqual(layers[i])
-      const inner = (left: number, right: number, of: Float32Array, count: number, at: (k: number, i: number) => number) => {
+      const inner = (
+        left: number,
+        right: number,
+        of: Float32Array,
+        count: number,
+        at: (k: number, i: number) => number,
+      ) => {
         let sum = 0
         for (let n = 0; n < count; n++) sum += of[at(left, n)]! * of[at(right, n)]!
         return sum
@@ -190,8 +226,14 @@ describe('shared factors', () => {
       for (let k = 0; k < rank; k++)
         for (let j = 0; j < rank; j++) {
           const unit = k === j ? 1 : 0
-          expect(inner(k, j, a, inDim, (row, n) => row * inDim + n), name).toBeCloseTo(unit, 6)
-          expect(inner(k, j, b, out, (column, n) => n * rank + column), name).toBeCloseTo(unit, 6)
+          expect(
+            inner(k, j, a, inDim, (row, n) => row * inDim + n),
+            name,
+          ).toBeCloseTo(unit, 6)
+          expect(
+            inner(k, j, b, out, (column, n) => n * rank + column),
+            name,
+          ).toBeCloseTo(unit, 6)
         }
     }
     expect(layers[0]!.a).not.toEqual(layers[9]!.a)
