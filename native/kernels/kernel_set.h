@@ -40,4 +40,13 @@ void adamw(float* parameters, const float* gradient, float* first, float* second
 void sgd(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate, float momentum,
          float weight_decay, bool nesterov, float gradient_scale);
 
+void product_tile(int64_t count, const double* a, const double* b, double* c);
+void add_to_grid(const double* x, double factor, int64_t count, int64_t* grid);
+void add_widened(const float* x, double factor, int64_t count, double* y);
+double add_widened_squares(const float* x, double factor, int64_t count, double* y);
+double sum_of_squares(const float* x, int64_t count);
+double dot_doubles(const double* x, const double* y, int64_t count);
+void add_scaled_doubles(double factor, const double* x, double* y, int64_t count);
+void rotate_doubles(double* x, double* y, double c, double s, int64_t count);
+
 }  // namespace oneround::ONEROUND_ISA

@@ -222,6 +222,33 @@ export interface FactorizedSum {
   singularValues: Float64Array
 }
 
+/** What factorizeDense gives: the factors, and the norms of the matrix and of what they leave out. */
+export interface FactorizedDense extends FactorizedSum {
+  /** Frobenius */
+  norm: number
+  /** Frobenius norm of the rest; told to about 1e-8 of the norm */
+  lost: number
+}
+
+/** One client's part of a coordinate-wise method; `weight` scales its update. */
+export interface CoordinatePart extends FactorPair {
+  /** p_i */
+  share: number
+  /** dare: the seeded stream of this client and layer, a 32-bit number */
+  stream: number
+}
+
+export interface CoordinateOptions {
+  rule: 'median' | 'trimmed-mean' | 'ties' | 'dare'
+  /** trimmed-mean: values left out at either end of each coordinate */
+  trimmed: number
+  /** ties: share of each update's elements in a layer that is kept, by magnitude */
+  density: number
+  /** dare: probability that an element is left out */
+  drop: number
+  seed: number
+}
+
 export interface NativeBinding {
   cpu(): CpuInfo
   Weights: new (shape: DecoderShape, files: string[], tensors: TensorPlacement[]) => NativeWeights
@@ -243,4 +270,52 @@ export interface NativeBinding {
   ): Promise<FactorizedSum>
   /** ||sum_i weight_i B_i A_i||_F^2 from inner products of factors, in double; no dense matrix */
   sumSquaredNorm(inDim: number, outDim: number, pairs: FactorPair[]): number
+  /**
+   * grid [out, in] += round(weight_i B_i A_i), element by element, for each pair; weights are in steps of the grid, and
+   * a negative one takes back exactly what the positive one added. The same bits in any order and on any instruction
+   * set. The grid is changed in place while the job runs: do not transfer it. Fails where an element may reach 2^51
+   * steps (see elementBound), before anything is added.
+   */
+  addToGrid(inDim: number, outDim: number, grid: BigInt64Array, pairs: FactorPair[], threads: number): Promise<void>
+  /** grid * factor, rounded to f32 */
+  gridValues(grid: BigInt64Array, factor: number): Float32Array
+  /** into += from */
+  mergeGrids(into: BigInt64Array, from: BigInt64Array): void
+  /** sum_i |weight_i| max_j |row j of B_i| max_k |column k of A_i|: no element of the sum is larger */
+  elementBound(inDim: number, outDim: number, pairs: FactorPair[]): number
+  /** sum_i weight_i B_i A_i + denseWeight * dense as [out, in]; `dense` may be empty. The norm is from before the rounding to f32. */
+  denseSum(
+    inDim: number,
+    outDim: number,
+    pairs: FactorPair[],
+    dense: Float32Array,
+    denseWeight: number,
+  ): Promise<{ values: Float32Array; squaredNorm: number }>
+  /** The best factors of values [out, in], as factorizeSum; for few directions of many through the smaller Gram matrix. */
+  factorizeDense(
+    inDim: number,
+    outDim: number,
+    values: Float32Array,
+    maxRank: number,
+    tolerance: number,
+  ): Promise<FactorizedDense>
+  /** A method that looks at each element of the updates apart; [out, in]. Dense rows are made a few at a time. */
+  coordinateWise(
+    inDim: number,
+    outDim: number,
+    parts: CoordinatePart[],
+    options: CoordinateOptions,
+  ): Promise<Float32Array>
+  /** [m, m]: weight_i weight_j <B_i A_i, B_j A_j>, from inner products of factors, in double */
+  productGram(inDim: number, outDim: number, pairs: FactorPair[]): Promise<Float64Array>
+  /**
+   * sum_f weight_f x_f over files of f32 numbers, mapped and read once. `lengths`: numbers of each tensor, one behind
+   * another from `offset` (bytes) on, alike in all files. squares [files, tensors]: sums of squares, finite exactly
+   * where all numbers are.
+   */
+  meanOfFiles(
+    files: { path: string; offset: number; weight: number }[],
+    lengths: number[],
+    threads: number,
+  ): Promise<{ mean: Float32Array; squares: Float64Array }>
 }
