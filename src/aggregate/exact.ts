@@ -4,9 +4,10 @@ import type { OverlayLayer } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
 import { type LayerJobs, overLayers } from './layers.js'
-import { byClient, layerSums } from './sums.js'
+import type { LayerSum } from './method.js'
+import { byClient, checkOverlay, layerSum, summandOf } from './sums.js'
 import { svdLayer } from './svd.js'
-import { resolveWeights } from './weights.js'
+import { rawWeight, resolveWeights } from './weights.js'
 
 /**
  * sum_i p_i s_i B_i A_i + overlay, at its numeric rank: B = U sqrt(S), A = sqrt(S) V', scale 1, directions in
@@ -20,12 +21,17 @@ export async function exactAggregate(
   jobs: LayerJobs = {},
 ): Promise<Adapter> {
   const sorted = byClient(updates)
-  const weights = resolveWeights(
-    plan.aggregate.weights,
+  const { weights } = plan.aggregate
+  const shares = resolveWeights(
+    weights,
     sorted.map((update) => update.info),
   )
+  checkOverlay(plan.layers, overlay)
+  const summands = sorted.map((update) =>
+    summandOf(update, rawWeight(weights, update.info), shares[update.info.client] ?? 0),
+  )
   const outcomes = await overLayers(
-    layerSums(plan.layers, sorted, weights, overlay),
+    plan.layers.map((layer) => fromFactors(layerSum(layer, summands, weights, overlay))),
     svdLayer,
     { rank: Number.MAX_SAFE_INTEGER },
     jobs,
@@ -35,4 +41,9 @@ export async function exactAggregate(
     [],
     { base: plan.base.id },
   )
+}
+
+/** At full rank the dense sum has nothing to save, and the factors of a round's start must be in svd form. */
+function fromFactors({ dense: _, ...sum }: LayerSum): LayerSum {
+  return sum
 }

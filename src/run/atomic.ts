@@ -7,8 +7,10 @@ import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { OneroundError } from '../errors.js'
 
-/** Writes `content` to `file`, replacing what was there in one step. Folders above it are made. */
-export async function writeAtomic(file: string, content: Uint8Array | string): Promise<void> {
+type Content = Uint8Array | string | Iterable<Uint8Array>
+
+/** Writes `content` (whole, or in pieces) to `file`, replacing what was there in one step. Folders above it are made. */
+export async function writeAtomic(file: string, content: Content): Promise<void> {
   await withIoErrors(file, async () => {
     await mkdir(dirname(file), { recursive: true })
     const temporary = await writeTemporary(file, content)
@@ -48,12 +50,13 @@ export async function writeSealed(
   })
 }
 
-async function writeTemporary(file: string, content: Uint8Array | string): Promise<string> {
+async function writeTemporary(file: string, content: Content): Promise<string> {
   const temporary = join(dirname(file), `.${basename(file)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`)
   try {
     const handle = await open(temporary, 'wx')
     try {
-      await handle.writeFile(content)
+      const pieces = typeof content === 'string' || content instanceof Uint8Array ? [content] : content
+      for (const piece of pieces) await handle.writeFile(piece)
       await handle.sync()
     } finally {
       await handle.close()

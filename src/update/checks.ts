@@ -138,7 +138,8 @@ function checkShapes(plan: Plan, update: Update): void {
   }
 }
 
-function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): void {
+/** Factors that are finite and within the norm. */
+export function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): void {
   const norms = [norm(layer.a), norm(layer.b)] as const
   for (const [index, value] of norms.entries()) {
     if (Number.isFinite(value)) continue
