@@ -3,7 +3,22 @@ export { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adap
 export type { DenseDelta } from './adapter/dense.js'
 export { loadAdapter } from './adapter/folder.js'
 export { loadPeft, savePeft } from './adapter/peft.js'
-export { type Aggregate, type Aggregator, openAggregator } from './aggregate/aggregator.js'
+export {
+  type Aggregate,
+  type AggregateMethod,
+  type Aggregator,
+  type AggregatorOptions,
+  type FinishOptions,
+  type Keep,
+  openAggregator,
+  type RankRule,
+} from './aggregate/aggregator.js'
+export { chooseLambda, type LambdaChoice } from './aggregate/choose-lambda.js'
+export { averageFiles, type FileMeanOptions } from './aggregate/file-mean.js'
+export { type Gram, gram, squaredDistances } from './aggregate/gram.js'
+export { type LayerWeights, learnLayerWeights } from './aggregate/learn-layer-weights.js'
+export type { ClientStatistics, LayerStatistic } from './aggregate/statistics.js'
+export { type MethodFacts, methodTable } from './aggregate/table.js'
 export type { DataOptions, Dataset, Example } from './data/dataset.js'
 export { loadExamples } from './data/load.js'
 export { type ErrorCode, OneroundError } from './errors.js'
@@ -17,6 +32,8 @@ export { slidingPerplexity, type WindowOptions } from './evaluate/perplexity.js'
 export type { Arm, ArmName } from './federation/arms.js'
 export { type Closed, closeRound } from './federation/server.js'
 export { type SimulateOptions, simulate } from './federation/simulate.js'
+export { closeStateRound, type StateRound } from './federation/state-round.js'
+export { type Withdrawal, withdrawFromRun, withdrawFromState } from './federation/withdraw.js'
 export { type Model, openModel } from './model/open.js'
 export { readSafetensorsHeader } from './model/safetensors.js'
 export type { ModelSpec } from './model/spec.js'

@@ -12,7 +12,7 @@ import type { LayerJobs } from './layers.js'
 import { type LayerOutcome, type LayerSum, type MethodOptions, type RankRule, relative } from './method.js'
 import { runMethod } from './methods.js'
 import { checkRank } from './ranks.js'
-import { readState, writeState } from './state-file.js'
+import { readState, stateSha256, writeState } from './state-file.js'
 import { checkOverlay, denseLayerSum, layerSum, type Summand } from './sums.js'
 import { type AggregateMethod, methodTable } from './table.js'
 import { rawWeight, resolveWeights } from './weights.js'
@@ -60,6 +60,8 @@ export interface Aggregator {
   remove(client: string, o?: RemoveOptions): Promise<void>
   /** Takes in the clients of a state file that another process made of the same plan, round and start. */
   merge(state: string): Promise<void>
+  /** The digest that a state file would have now; no order of arrival and no removal leaves a trace in it. */
+  digest(): Promise<string>
   /** Writes everything to a state file, which is as confidential as the updates. @returns its digest */
   save(file: string): Promise<{ sha256: string; bytes: number }>
   /** May be called several times, with more updates or other options in between. */
@@ -117,6 +119,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
         checkMerge(sums, other, file)
         await sums.merge(other)
       }),
+    digest: () => inTurn(async () => stateSha256(sums)),
     save: (file) => inTurn(() => writeState(file, sums)),
     finish: (options = {}) => inTurn(() => aggregate(sums, options, o)),
   }

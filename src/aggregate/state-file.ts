@@ -39,8 +39,22 @@ interface StateTensor {
   data: Uint8Array
 }
 
-/** Writes the file in one step. @returns the digest of what it holds, which no order of arrival changes */
+/** Writes the file in one step. @returns the digest of what it holds */
 export async function writeState(file: string, sums: Accumulator): Promise<{ sha256: string; bytes: number }> {
+  const { metadata, tensors } = contentOf(sums)
+  const sha256 = digestOf(metadata, tensors)
+  const header = headerOf({ ...metadata, digest: sha256 }, tensors)
+  await writeAtomic(file, [header, ...tensors.map((tensor) => tensor.data)])
+  return { sha256, bytes: tensors.reduce((total, { data }) => total + data.length, header.length) }
+}
+
+/** The digest that a state file of these clients has; it does not depend on how they came. */
+export function stateSha256(sums: Accumulator): string {
+  const { metadata, tensors } = contentOf(sums)
+  return digestOf(metadata, tensors)
+}
+
+function contentOf(sums: Accumulator): { metadata: Record<string, string>; tensors: StateTensor[] } {
   const members = sums.sorted()
   const tensors = [
     ...members.map((member) => factorsTensor(sums.plan, member)).filter((tensor) => tensor.data.length > 0),
@@ -59,10 +73,7 @@ export async function writeState(file: string, sums: Accumulator): Promise<{ sha
       members.map(({ info, sha256, steps }) => ({ info: encodeInfo(info), sha256, steps: String(steps) })),
     ),
   }
-  const sha256 = digestOf(metadata, tensors)
-  const header = headerOf({ ...metadata, digest: sha256 }, tensors)
-  await writeAtomic(file, [header, ...tensors.map((tensor) => tensor.data)])
-  return { sha256, bytes: tensors.reduce((total, { data }) => total + data.length, header.length) }
+  return { metadata, tensors }
 }
 
 /** Reads a state; everything in it is checked against the plan before anything is used. */

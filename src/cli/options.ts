@@ -58,6 +58,14 @@ export function autoOrCount(text: string): 'auto' | number {
   return text === 'auto' ? 'auto' : count(text)
 }
 
+/** `auto`, a whole number from 1, or `energy:0.99`. */
+export function rankRule(text: string): 'auto' | number | { energy: number } {
+  if (!text.startsWith('energy:')) return autoOrCount(text)
+  const energy = number(text.slice('energy:'.length))
+  if (!(energy > 0 && energy <= 1)) throw new InvalidArgumentError('The energy must be above 0 and at most 1.')
+  return { energy }
+}
+
 /** `examples`, `tokens`, `uniform`, or a number for each client. */
 export function weights(text: string): 'examples' | 'tokens' | 'uniform' | Record<string, number> {
   if (text === 'examples' || text === 'tokens' || text === 'uniform') return text

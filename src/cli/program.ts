@@ -12,6 +12,7 @@ import { addReport } from './report.js'
 import { addSimulate } from './simulate.js'
 import type { Terminal } from './terminal.js'
 import { addTrain } from './train.js'
+import { addWithdraw } from './withdraw.js'
 
 /** The whole command line, not yet run. Commander throws instead of ending the process. */
 export function makeProgram(terminal: Terminal): Command {
@@ -31,6 +32,7 @@ export function makeProgram(terminal: Terminal): Command {
     addPlan,
     addTrain,
     addAggregate,
+    addWithdraw,
     addEvaluate,
     addGenerate,
     addSimulate,

@@ -1,5 +1,5 @@
 /** The rules that an update must keep before anything is summed. Nothing is repaired and nothing dropped silently. */
-import type { AdapterLayer } from '../adapter/adapter.js'
+import type { AdapterLayer, Layer } from '../adapter/adapter.js'
 import { adapterSha256 } from './digest.js'
 import { planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
@@ -50,7 +50,8 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
   }
 }
 
-function checkOrigin(plan: Plan, update: Update, o: CheckOptions): void {
+/** Plan, client, round and start. */
+export function checkOrigin(plan: Plan, update: Pick<Update, 'info'>, o: CheckOptions): void {
   const { client, round, startSha256 } = update.info
   const hash = planSha256(plan)
   if (update.info.planSha256 !== hash)
@@ -88,7 +89,7 @@ function checkOrigin(plan: Plan, update: Update, o: CheckOptions): void {
 }
 
 /** What an update says must be allowed by the plan's `share`, and there where the weights need it. */
-function checkStated(plan: Plan, update: Update): void {
+export function checkStated(plan: Plan, update: Pick<Update, 'info'>): void {
   const { client, examples, tokens, lossBefore, lossAfter } = update.info
   const stated = { examples, tokens, losses: lossBefore ?? lossAfter }
   for (const field of ['examples', 'tokens', 'losses'] as const) {
@@ -140,7 +141,11 @@ function checkShapes(plan: Plan, update: Update): void {
 
 /** Factors that are finite and within the norm. */
 export function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): void {
-  const norms = [norm(layer.a), norm(layer.b)] as const
+  checkNorms(client, layer, [norm(layer.a), norm(layer.b)], maxEffect)
+}
+
+/** The same rules where the norms of A and B are known already. */
+export function checkNorms(client: string, layer: Layer, norms: readonly [number, number], maxEffect: number): void {
   for (const [index, value] of norms.entries()) {
     if (Number.isFinite(value)) continue
     throw refusal(
