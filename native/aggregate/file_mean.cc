@@ -11,7 +11,8 @@
 namespace oneround::aggregate {
 namespace {
 
-// Numbers of one task: small enough that its sums stay in the first cache, large enough to read ahead in each file.
+// Numbers of one task: its sums stay in the first cache. Files are mapped, since reading them into a buffer was measured
+// to cost half as much processor time again.
 constexpr size_t kChunk = 4096;
 
 struct Chunk {
@@ -27,6 +28,12 @@ std::vector<Chunk> chunks_of(std::span<const size_t> lengths) {
     start += lengths[t];
   }
   return chunks;
+}
+
+// The hardware looks ahead within a page only, and the next piece lies in another file.
+void fetch_ahead(const float* x, size_t count) {
+  constexpr size_t kLine = 64 / sizeof(float);
+  for (size_t i = 0; i < count; i += kLine) __builtin_prefetch(x + i, 0, 2);
 }
 
 }  // namespace
@@ -51,13 +58,16 @@ Status mean_of_files(std::span<const FloatFile> files, std::span<const size_t> l
   std::vector<double> squares(chunks.size() * files.size());
   result->mean.resize(total);
   ThreadPool pool(std::max(1, threads));
-  pool.for_each(static_cast<int64_t>(chunks.size()), [&](int64_t index, int) {
+  std::vector<std::vector<double>> sums(static_cast<size_t>(pool.threads()), std::vector<double>(kChunk));
+  pool.for_each(static_cast<int64_t>(chunks.size()), [&](int64_t index, int worker) {
     if (abort.load(std::memory_order_relaxed)) return;
     const Chunk& chunk = chunks[static_cast<size_t>(index)];
     const auto count = static_cast<int64_t>(chunk.count);
-    double sum[kChunk] = {};
+    double* sum = sums[static_cast<size_t>(worker)].data();
+    std::fill_n(sum, chunk.count, 0.0);
     for (size_t f = 0; f < files.size(); ++f) {
       const float* x = numbers[f] + chunk.first;
+      if (f + 1 < files.size()) fetch_ahead(numbers[f + 1] + chunk.first, chunk.count);
       squares[static_cast<size_t>(index) * files.size() + f] =
           kernels().add_widened_squares(x, files[f].weight, count, sum);
     }

@@ -2,15 +2,19 @@
  * The mean of the factors of many update files (FedIT's rule) at the speed of memory: the files are mapped and read
  * once, and the same pass checks that all is finite, within the norm and not zero.
  */
+import { open } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
 import { readSafetensorsHeader } from '../model/safetensors.js'
+import { headerLength, LENGTH_BYTES, parseHeader } from '../model/safetensors-header.js'
 import { native } from '../native/load.js'
+import { fileError } from '../text/bounded-file.js'
 import { checkNorms, checkOrigin, checkStated, MAX_EFFECT } from '../update/checks.js'
 import { decodeInfo, type UpdateInfo } from '../update/info.js'
-import type { Plan, Weights } from '../update/plan.js'
+import { type Plan, planSha256, type Weights } from '../update/plan.js'
 import { refusal } from '../update/refusal.js'
+import { eachLimited } from './layers.js'
 import { resolveWeights } from './weights.js'
 
 export interface FileMeanOptions {
@@ -21,6 +25,16 @@ export interface FileMeanOptions {
   startSha256?: string | undefined
   round?: number | undefined
 }
+
+interface Head {
+  path: string
+  /** of the first number */
+  offset: number
+  info: UpdateInfo
+}
+
+/** Bytes that metadata takes at most: nine short fields. */
+const METADATA_ROOM = 2048
 
 interface NamedTensor {
   name: string
@@ -38,8 +52,12 @@ export async function averageFiles(
   o: FileMeanOptions = {},
 ): Promise<{ adapter: Adapter; weights: Record<string, number> }> {
   const tensors = layout(plan)
-  const heads: { path: string; offset: number; info: UpdateInfo }[] = []
-  for (const path of files) heads.push(await head(path, tensors))
+  const rest = Buffer.from(headerRest(tensors))
+  const paths = [...files]
+  const heads: Head[] = []
+  await eachLimited(paths.length, { threads: 8 }, async (index) => {
+    heads[index] = await head(paths[index] ?? '', rest, tensors)
+  })
   const [first] = heads
   if (first === undefined)
     throw new OneroundError('ARGUMENT', 'There is nothing to aggregate.', {
@@ -47,8 +65,11 @@ export async function averageFiles(
       fix: 'Give the update files of the round.',
     })
   const taken = new Set<string>()
+  const planHash = planSha256(plan)
+  const round = o.round ?? first.info.round
+  const startSha256 = o.startSha256 ?? first.info.startSha256
   for (const { info } of heads) {
-    checkOrigin(plan, { info }, { round: o.round ?? first.info.round, startSha256: o.startSha256 ?? first.info.startSha256, taken })
+    checkOrigin(plan, { info }, { round, startSha256, taken, planHash })
     checkStated(plan, { info })
     taken.add(info.client)
   }
@@ -80,27 +101,67 @@ function layout(plan: Plan): NamedTensor[] {
     .sort((x, y) => (x.name < y.name ? -1 : 1))
 }
 
-async function head(
-  path: string,
-  tensors: readonly NamedTensor[],
-): Promise<{ path: string; offset: number; info: UpdateInfo }> {
+/** The header of an update file behind its metadata: the same for all files of a plan. */
+function headerRest(tensors: readonly NamedTensor[]): string {
+  let end = 0
+  const entries = tensors.map(({ name, shape }) => {
+    const begin = end
+    end += 4 * shape.reduce((product, n) => product * n, 1)
+    return `,${JSON.stringify(name)}:${JSON.stringify({ dtype: 'F32', shape, data_offsets: [begin, end] })}`
+  })
+  return `${entries.join('')}}`
+}
+
+/**
+ * Metadata of a file whose header is, byte for byte, what oneround writes for this plan, so that only the metadata has
+ * to be parsed. Another header is read as any safetensors file is, to say what is wrong with it.
+ */
+async function head(path: string, rest: Buffer, tensors: readonly NamedTensor[]): Promise<Head> {
+  const handle = await open(path, 'r').catch((cause: unknown) => {
+    throw fileError(path, cause)
+  })
+  try {
+    // One read for the length and the header: metadata is short.
+    const buffer = Buffer.alloc(LENGTH_BYTES + rest.length + METADATA_ROOM)
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    const length = headerLength(buffer.subarray(0, bytesRead), Math.max(bytesRead, LENGTH_BYTES + 2), path)
+    const text = buffer.subarray(LENGTH_BYTES, LENGTH_BYTES + length)
+    const at = text.lastIndexOf(rest)
+    if (at < 0 || text.subarray(at + rest.length).some((byte) => byte !== 0x20)) throw refusedLayout(path)
+    const { metadata } = parseHeader(Buffer.from(`${text.toString('utf8', 0, at)}}`), LENGTH_BYTES + at + 1, path)
+    return { path, offset: LENGTH_BYTES + length, info: decodeInfo(metadata, path) }
+  } catch (cause) {
+    await explain(path, tensors)
+    throw cause
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Throws what is wrong with a file that is not as expected, where its own reader knows it. */
+async function explain(path: string, tensors: readonly NamedTensor[]): Promise<void> {
   const header = await readSafetensorsHeader(path)
   const info = decodeInfo(header.metadata, path)
   const fits =
     header.tensors.length === tensors.length &&
-    header.tensors.every(
-      ({ name, dtype, shape }, i) =>
-        dtype === 'F32' && name === tensors[i]?.name && shape.join() === tensors[i]?.shape.join(),
-    )
-  if (!fits)
-    throw refusal(
-      info.client,
-      'layers',
-      'other tensors or another order of them',
-      "the plan's layers as oneround writes them",
-      "Train with this federation's plan.",
-    )
-  return { path, offset: header.tensors[0]?.offset ?? 0, info }
+    header.tensors.every(({ name, dtype, shape }, i) => {
+      const wanted = tensors[i]
+      return dtype === 'F32' && name === wanted?.name && shape.join() === wanted.shape.join()
+    })
+  if (fits) return
+  throw refusal(
+    info.client,
+    'layers',
+    'other tensors or another order of them',
+    "the plan's layers as oneround writes them",
+    "Train with this federation's plan.",
+  )
+}
+
+function refusedLayout(path: string): OneroundError {
+  return new OneroundError('MALFORMED', `${path} is not a sound update: it has another header than oneround writes.`, {
+    fix: 'Have the client train again and send its update file unchanged.',
+  })
 }
 
 function checkFile(plan: Plan, tensors: readonly NamedTensor[], client: string, squares: Float64Array): void {

@@ -311,7 +311,7 @@ export interface NativeBinding {
   /** [m, m]: weight_i weight_j <B_i A_i, B_j A_j>, from inner products of factors, in double */
   productGram(inDim: number, outDim: number, pairs: FactorPair[]): Promise<Float64Array>
   /**
-   * sum_f weight_f x_f over files of f32 numbers, mapped and read once. `lengths`: numbers of each tensor, one behind
+   * sum_f weight_f x_f over files of f32 numbers, mapped and read once; they must not become shorter meanwhile. `lengths`: numbers of each tensor, one behind
    * another from `offset` (bytes) on, alike in all files. squares [files, tensors]: sums of squares, finite exactly
    * where all numbers are.
    */
