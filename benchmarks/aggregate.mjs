@@ -117,12 +117,42 @@ export async function run({ emit, flag, has }) {
           : Number.NaN
         return { own, bandwidth, theirs }
       })
-      report('weighted mean of files', 'GB/s', shape, 'oneround', all.map(({ own }) => own / 1e9))
-      report('memory read', 'GB/s', shape, 'memcmp', all.map(({ bandwidth }) => bandwidth / 1e9))
-      report('weighted mean of files, share of memory', '1', shape, 'both', all.map((x) => x.own / x.bandwidth))
+      report(
+        'weighted mean of files',
+        'GB/s',
+        shape,
+        'oneround',
+        all.map(({ own }) => own / 1e9),
+      )
+      report(
+        'memory read',
+        'GB/s',
+        shape,
+        'memcmp',
+        all.map(({ bandwidth }) => bandwidth / 1e9),
+      )
+      report(
+        'weighted mean of files, share of memory',
+        '1',
+        shape,
+        'both',
+        all.map((x) => x.own / x.bandwidth),
+      )
       if (peer) {
-        report('weighted mean in memory', 'GB/s', shape, 'flower', all.map(({ theirs }) => theirs / 1e9))
-        report('weighted mean, ratio', 'oneround / flower', shape, 'both', all.map((x) => x.own / x.theirs))
+        report(
+          'weighted mean in memory',
+          'GB/s',
+          shape,
+          'flower',
+          all.map(({ theirs }) => theirs / 1e9),
+        )
+        report(
+          'weighted mean, ratio',
+          'oneround / flower',
+          shape,
+          'both',
+          all.map((x) => x.own / x.theirs),
+        )
       }
     }
 
@@ -149,11 +179,35 @@ export async function run({ emit, flag, has }) {
             : { sums: Number.NaN, svds: Number.NaN }
           return { own, ...theirs }
         })
-        report('svd to rank 16', 's', partShape(count), 'oneround', all.map(({ own }) => own))
+        report(
+          'svd to rank 16',
+          's',
+          partShape(count),
+          'oneround',
+          all.map(({ own }) => own),
+        )
         if (!peer) continue
-        report('svd to rank 16, dense sums', 's', partShape(count), 'numpy', all.map(({ sums }) => sums))
-        report('svd to rank 16, SVDs', 's', partShape(count), 'numpy', all.map(({ svds }) => svds))
-        report('svd to rank 16, ratio to SVDs alone', 'numpy / oneround', partShape(count), 'both', all.map((x) => x.svds / x.own))
+        report(
+          'svd to rank 16, dense sums',
+          's',
+          partShape(count),
+          'numpy',
+          all.map(({ sums }) => sums),
+        )
+        report(
+          'svd to rank 16, SVDs',
+          's',
+          partShape(count),
+          'numpy',
+          all.map(({ svds }) => svds),
+        )
+        report(
+          'svd to rank 16, ratio to SVDs alone',
+          'numpy / oneround',
+          partShape(count),
+          'both',
+          all.map((x) => x.svds / x.own),
+        )
       }
     }
 
@@ -168,10 +222,34 @@ export async function run({ emit, flag, has }) {
         })
         return { plain, read, own: await seconds(() => gram(updates, { threads })) }
       })
-      report('Gram matrix', 's', partShape(clients), 'oneround', all.map(({ own }) => own))
-      report('reading and parsing those updates', 's', partShape(clients), 'oneround', all.map(({ read }) => read))
-      report('reading their bytes', 's', partShape(clients), 'read', all.map(({ plain }) => plain))
-      report('Gram matrix, ratio to reading and parsing', '1', partShape(clients), 'both', all.map((x) => x.own / x.read))
+      report(
+        'Gram matrix',
+        's',
+        partShape(clients),
+        'oneround',
+        all.map(({ own }) => own),
+      )
+      report(
+        'reading and parsing those updates',
+        's',
+        partShape(clients),
+        'oneround',
+        all.map(({ read }) => read),
+      )
+      report(
+        'reading their bytes',
+        's',
+        partShape(clients),
+        'read',
+        all.map(({ plain }) => plain),
+      )
+      report(
+        'Gram matrix, ratio to reading and parsing',
+        '1',
+        partShape(clients),
+        'both',
+        all.map((x) => x.own / x.read),
+      )
     }
 
     if (rows.includes('memory')) {

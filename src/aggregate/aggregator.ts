@@ -1,20 +1,23 @@
 /** Updates -> adapter. Updates come in any order and in any grouping; the result is the same, bit for bit. */
 import { createHash } from 'node:crypto'
 import { type Adapter, makeAdapter } from '../adapter/adapter.js'
+import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding.js'
 import { canonicalJson } from '../update/canonical.js'
 import { checkUpdate } from '../update/checks.js'
 import type { Plan, Weights } from '../update/plan.js'
-import { parseUpdate, readUpdateBytes, serializeUpdate, type Update } from '../update/update.js'
+import { isBytesOrFile, parseUpdate, readUpdateBytes, serializeUpdate, type Update } from '../update/update.js'
 import { Accumulator, type Keep, type Member } from './accumulator.js'
+import { openDenseAggregator } from './dense.js'
 import type { LayerJobs } from './layers.js'
 import { type LayerOutcome, type LayerSum, type MethodOptions, type RankRule, relative } from './method.js'
 import { runMethod } from './methods.js'
 import { checkRank } from './ranks.js'
+import { noSuchClient, nothingToSum } from './refusals.js'
 import { readState, stateSha256, writeState } from './state-file.js'
 import { checkOverlay, denseLayerSum, layerSum, type Summand } from './sums.js'
-import { type AggregateMethod, methodTable } from './table.js'
+import { type AggregateMethod, methodTable, plainMethods } from './table.js'
 import { rawWeight, resolveWeights } from './weights.js'
 
 export type { Keep } from './accumulator.js'
@@ -44,15 +47,15 @@ export interface FinishOptions extends Omit<MethodOptions, 'rank'> {
 
 /** Where removing needs updates again: files or updates, of whom does not matter. */
 export interface RemoveOptions {
-  updates?: Iterable<Update | string>
+  updates?: Iterable<Update | Uint8Array | string>
 }
 
 export interface Aggregator {
   /** in the order of their names */
   readonly clients: readonly string[]
   readonly keep: Keep
-  /** Takes an update or the path of one; refuses what breaks a rule of the plan and a client that is there already. */
-  add(update: Update | string): Promise<void>
+  /** Takes an update, its bytes or the path of its file; refuses what breaks a rule of the plan and a client that is there already. */
+  add(update: Update | Uint8Array | string): Promise<void>
   /**
    * Takes a client's update out again; the result is, bit for bit, as if it had never been added. Where only sums were
    * kept, its update is needed again, and everybody's where so few are left that factors are kept anew.
@@ -81,10 +84,13 @@ export interface AggregatorOptions extends LayerJobs {
    * that sum, whatever the number of clients. A state file keeps what it was begun with.
    */
   keep?: Keep | undefined
+  /** of full updates: where the round started, off the base */
+  dense?: readonly DenseDelta[] | undefined
 }
 
 /** Starts an aggregation, empty or from a state file. Needs no base model. */
 export async function openAggregator(plan: Plan, state?: string, o: AggregatorOptions = {}): Promise<Aggregator> {
+  if (plan.train.trainable.kind === 'full') return openDenseAggregator(plan, o, state)
   checkOverlay(plan.layers, o.overlay ?? [])
   const sums =
     state === undefined ? new Accumulator(plan, o.keep ?? 'updates', o) : await readState(state, plan, o, o.keep)
@@ -125,10 +131,14 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
   }
 }
 
-async function readSource(source: Update | string, plan: Plan): Promise<{ update: Update; sha256: () => string }> {
-  if (typeof source !== 'string') return { update: source, sha256: () => sha256Of(serializeUpdate(source)) }
-  const bytes = await readUpdateBytes(source, plan)
-  return { update: parseUpdate(bytes, plan, source), sha256: () => sha256Of(bytes) }
+async function readSource(
+  source: Update | Uint8Array | string,
+  plan: Plan,
+): Promise<{ update: Update; sha256: () => string }> {
+  if (!isBytesOrFile(source)) return { update: source, sha256: () => sha256Of(serializeUpdate(source)) }
+  const bytes = typeof source === 'string' ? await readUpdateBytes(source, plan) : source
+  const update = parseUpdate(bytes, plan, typeof source === 'string' ? source : undefined)
+  return { update, sha256: () => sha256Of(bytes) }
 }
 
 function sha256Of(bytes: Uint8Array): string {
@@ -137,16 +147,11 @@ function sha256Of(bytes: Uint8Array): string {
 
 async function removeClient(sums: Accumulator, plan: Plan, client: string, o: RemoveOptions): Promise<void> {
   const member = sums.members.get(client)
-  if (member === undefined) {
-    throw new OneroundError('NOT_FOUND', `There is no update of client '${client}' to remove.`, {
-      found: [...sums.members.keys()].sort().join(', ') || 'no updates',
-      fix: 'Name one of the clients that have been added.',
-    })
-  }
+  if (member === undefined) throw noSuchClient(client, sums.members.keys())
   const sources = [...(o.updates ?? [])]
   await sums.remove(member, async (wanted: Member) => {
     for (const source of sources) {
-      if (typeof source !== 'string' && source.info.client !== wanted.info.client) continue
+      if (!isBytesOrFile(source) && source.info.client !== wanted.info.client) continue
       const { update, sha256 } = await readSource(source, plan)
       if (update.info.client === wanted.info.client && sha256() === wanted.sha256) return update
     }
@@ -173,24 +178,21 @@ function checkMerge(sums: Accumulator, other: Accumulator, file: string): void {
 async function aggregate(sums: Accumulator, options: FinishOptions, o: AggregatorOptions): Promise<Aggregate> {
   const { plan } = sums
   const members = sums.sorted()
-  if (members.length === 0) {
-    throw new OneroundError('ARGUMENT', 'There is nothing to aggregate.', {
-      found: 'no updates',
-      expected: 'at least one',
-      fix: 'Add the update files of the round first.',
-    })
-  }
+  if (members.length === 0) throw nothingToSum()
   const { method = plan.aggregate.method, rank = plan.aggregate.rank, weights = plan.aggregate.weights } = options
   checkMethod(method, rank, plan)
+  if (method === 'fedavg') throw noFactorMethod()
   checkSummed(sums, method, weights)
   const infos = members.map((member) => member.info)
   const shares = resolveWeights(weights, infos)
-  const summands = members.map(({ info, factors }): Summand => ({
-    client: info.client,
-    raw: rawWeight(weights, info),
-    weight: shares[info.client] ?? 0,
-    factors: (layer) => ({ rank: layer.rank, scale: layer.scale, ...(factors.get(layer.name) ?? absent) }),
-  }))
+  const summands = members.map(
+    ({ info, factors }): Summand => ({
+      client: info.client,
+      raw: rawWeight(weights, info),
+      weight: shares[info.client] ?? 0,
+      factors: (layer) => ({ rank: layer.rank, scale: layer.scale, ...(factors.get(layer.name) ?? absent) }),
+    }),
+  )
   const overlay = o.overlay ?? []
   const layers = plan.layers.map((layer): LayerSum => {
     const grid = sums.grids.get(layer.name)
@@ -215,6 +217,14 @@ async function aggregate(sums: Accumulator, options: FinishOptions, o: Aggregato
       relativeError: relative(lost, norm),
     })),
   }
+}
+
+function noFactorMethod(): OneroundError {
+  return new OneroundError('ARGUMENT', "The method 'fedavg' averages whole tensors, and these updates are factors.", {
+    found: "method 'fedavg'",
+    expected: plainMethods.join(', '),
+    fix: 'Choose one of these methods.',
+  })
 }
 
 const absent = { a: new Float32Array(), b: new Float32Array() }

@@ -20,9 +20,7 @@ export async function coordinateLayer(
 ): ReturnType<LayerMethod> {
   const merged = await native().coordinateWise(sum.in, sum.out, coordinateParts(sum), { ...neutral, ...rule })
   const values =
-    factor === 1 && sum.overlay.length === 0
-      ? merged
-      : (await denseSum(sum, overlayPairs(sum), merged, factor)).values
+    factor === 1 && sum.overlay.length === 0 ? merged : (await denseSum(sum, overlayPairs(sum), merged, factor)).values
   const { most, tolerance } = rankLimits(sum, options.rank)
   const { layer } = await matrixLayer(sum, values, most, tolerance)
   const error = await errorOf(sum, layer.rank === 0 ? [] : [{ rank: layer.rank, a: layer.a, b: layer.b, weight: 1 }])

@@ -129,7 +129,7 @@ async function head(path: string, rest: Buffer, tensors: readonly NamedTensor[])
     const at = text.lastIndexOf(rest)
     if (at < 0 || text.subarray(at + rest.length).some((byte) => byte !== 0x20)) throw refusedLayout(path)
     const { metadata } = parseHeader(Buffer.from(`${text.toString('utf8', 0, at)}}`), LENGTH_BYTES + at + 1, path)
-    return { path, offset: LENGTH_BYTES + length, info: decodeInfo(metadata, path) }
+    return { path, offset: LENGTH_BYTES + length, info: decodeInfo(metadata, path).info }
   } catch (cause) {
     await explain(path, tensors)
     throw cause
@@ -141,7 +141,7 @@ async function head(path: string, rest: Buffer, tensors: readonly NamedTensor[])
 /** Throws what is wrong with a file that is not as expected, where its own reader knows it. */
 async function explain(path: string, tensors: readonly NamedTensor[]): Promise<void> {
   const header = await readSafetensorsHeader(path)
-  const info = decodeInfo(header.metadata, path)
+  const { info } = decodeInfo(header.metadata, path)
   const fits =
     header.tensors.length === tensors.length &&
     header.tensors.every(({ name, dtype, shape }, i) => {
@@ -170,7 +170,13 @@ function checkFile(plan: Plan, tensors: readonly NamedTensor[], client: string, 
   for (const layer of plan.layers)
     checkNorms(client, layer, [normOf(`${layer.name}.lora_A`), normOf(`${layer.name}.lora_B`)], MAX_EFFECT)
   if (plan.layers.some((layer) => normOf(`${layer.name}.lora_B`) > 0)) return
-  throw refusal(client, 'non-zero', 'every lora_B is zero', 'changed by training', 'Check that the client trained at all.')
+  throw refusal(
+    client,
+    'non-zero',
+    'every lora_B is zero',
+    'changed by training',
+    'Check that the client trained at all.',
+  )
 }
 
 function layersOf(

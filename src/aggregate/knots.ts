@@ -38,7 +38,10 @@ export const knotsLayer: LayerMethod = async (sum, options) => {
   const { most, tolerance } = rankLimits(sum, options.rank)
   const kept = await factorize(sum, [pair, ...overlayPairs(sum)], most, tolerance)
   const result = { rank: kept.rank, a: kept.a, b: kept.b, weight: 1 }
-  return { layer: sideBySide(sum, kept.rank === 0 ? [] : [result]), ...(await errorOf(sum, kept.rank === 0 ? [] : [result])) }
+  return {
+    layer: sideBySide(sum, kept.rank === 0 ? [] : [result]),
+    ...(await errorOf(sum, kept.rank === 0 ? [] : [result])),
+  }
 }
 
 /** Client i's update in columns [i in, (i + 1) in), scales folded in. */

@@ -60,7 +60,11 @@ export async function learnLayerWeights(
   return { weights: tableOf(o.groups, clients, values), loss: best, evaluations }
 }
 
-function tableOf(groups: LearnOptions['groups'], clients: readonly string[], values: readonly number[][]): LayerWeights {
+function tableOf(
+  groups: LearnOptions['groups'],
+  clients: readonly string[],
+  values: readonly number[][],
+): LayerWeights {
   return Object.fromEntries(
     groups.flatMap((layers, g) =>
       layers.map((layer) => [layer, Object.fromEntries(clients.map((client, i) => [client, values[g]?.[i] ?? 0]))]),

@@ -26,7 +26,10 @@ import { trimmedMeanLayer } from './trimmed-mean.js'
 
 type Rule = { layer: LayerMethod } | { coefficients: CoefficientRule }
 
-const rules: Readonly<Record<AggregateMethod, Rule>> = {
+/** Methods of factors; whole tensors have but one. */
+export type FactorMethod = Exclude<AggregateMethod, 'fedavg'>
+
+const rules: Readonly<Record<FactorMethod, Rule>> = {
   svd: { layer: svdLayer },
   stack: { layer: stackLayer },
   fedit: { layer: feditLayer },
@@ -49,7 +52,7 @@ const rules: Readonly<Record<AggregateMethod, Rule>> = {
 
 /** Outcomes in the order of `sums`; `coefficients` by client where the method chose them. */
 export async function runMethod(
-  method: AggregateMethod,
+  method: FactorMethod,
   sums: readonly LayerSum[],
   options: MethodOptions,
   jobs: LayerJobs,
@@ -73,7 +76,12 @@ export async function runMethod(
   const table = new Map(clients.map((client, i) => [client, chosen[i] ?? 0]))
   const outcomes = await overLayers(
     sums,
-    (sum, o) => coefficientLayer(sum, withCoefficients(sum, (client) => table.get(client) ?? 0), o),
+    (sum, o) =>
+      coefficientLayer(
+        sum,
+        withCoefficients(sum, (client) => table.get(client) ?? 0),
+        o,
+      ),
     options,
     jobs,
   )

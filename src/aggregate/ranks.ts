@@ -20,7 +20,10 @@ export function rankLimits(sum: LayerSum, rule: RankRule): { most: number; toler
 /** Refuses a rule that makes no sense; `layers` are the plan's names. */
 export function checkRank(rule: RankRule, layers: readonly string[]): void {
   if (rule === 'auto') return
-  if (typeof rule === 'number') return checkCount(rule)
+  if (typeof rule === 'number') {
+    checkCount(rule)
+    return
+  }
   if (typeof rule === 'object' && rule !== null && 'energy' in rule) {
     if (typeof rule.energy === 'number' && rule.energy > 0 && rule.energy <= 1) return
     throw unusable(`energy ${rule.energy}`, 'an energy above 0, at most 1')

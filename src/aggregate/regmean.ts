@@ -25,7 +25,7 @@ export const regmeanLayer: LayerMethod = async (sum, options) => {
   const root = cholesky(total, sum.in)
   if (root === undefined)
     throw new OneroundError('NUMERIC', `The inputs of layer '${sum.name}' do not span it.`, {
-      found: 'a singular sum of X\'X',
+      found: "a singular sum of X'X",
       fix: 'Measure the statistic on more examples, or choose another method.',
     })
   const pairs = parts.map((part, c) => {

@@ -8,6 +8,7 @@ import { z } from 'zod'
 import type { Layer } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
 import { readSafetensors, readSafetensorsHeader, type SafetensorsTensor } from '../model/safetensors.js'
+import { native } from '../native/load.js'
 import { writeAtomic } from '../run/atomic.js'
 import { canonicalJson } from '../update/canonical.js'
 import { checkLayer, MAX_EFFECT } from '../update/checks.js'
@@ -16,7 +17,6 @@ import { decodeInfo, encodeInfo } from '../update/info.js'
 import { type Plan, planSha256 } from '../update/plan.js'
 import { Accumulator, type Factors, type Keep, type Member } from './accumulator.js'
 import { MOST_STEPS, MOST_SUM } from './grid.js'
-import { native } from '../native/load.js'
 import type { LayerJobs } from './layers.js'
 import { rawWeight } from './weights.js'
 
@@ -70,7 +70,7 @@ function contentOf(sums: Accumulator): { metadata: Record<string, string>; tenso
     plan: planSha256(sums.plan),
     keep: sums.keep,
     clients: canonicalJson(
-      members.map(({ info, sha256, steps }) => ({ info: encodeInfo(info), sha256, steps: String(steps) })),
+      members.map(({ info, sha256, steps }) => ({ info: encodeInfo(info, 'lora'), sha256, steps: String(steps) })),
     ),
   }
   return { metadata, tensors }
@@ -136,7 +136,8 @@ function readMembers(text: string, plan: Plan, file: string): Member[] {
   )
   if (!parsed.success) throw malformed(file, 'a list of clients that is not one')
   const members = parsed.data.map(({ info, sha256, steps }): Member => {
-    const decoded = decodeInfo(info, file)
+    const { info: decoded, kind } = decodeInfo(info, file)
+    if (kind !== 'lora') throw malformed(file, 'updates of whole tensors')
     // A count that the plan's weights need must be there.
     rawWeight(plan.aggregate.weights, decoded)
     return { info: decoded, sha256, steps, factors: new Map() }
@@ -175,7 +176,11 @@ function readGrid(sums: Accumulator, layer: Layer, tensor: SafetensorsTensor | u
   const members = [...sums.members.values()]
   // Each addend is rounded by half a step at most; f32 rounds the values that are looked at.
   const most = members.reduce((total, { steps }) => total + steps + 0.5, 0) * (1 + 1e-6)
-  if (native().gridValues(grid, 1).some((value) => Math.abs(value) > most))
+  if (
+    native()
+      .gridValues(grid, 1)
+      .some((value) => Math.abs(value) > most)
+  )
     throw malformed(file, `a sum of layer '${layer.name}' that its clients cannot have`)
   sums.grids.set(layer.name, grid)
 }

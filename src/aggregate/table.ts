@@ -33,7 +33,15 @@ export interface MethodFacts {
   source: string
 }
 
-const factors = { exact: false, mixedRanks: true, sumsOnly: false, fromDenseSum: false, takesRank: true, verbatim: false, options: [] }
+const factors = {
+  exact: false,
+  mixedRanks: true,
+  sumsOnly: false,
+  fromDenseSum: false,
+  takesRank: true,
+  verbatim: false,
+  options: [],
+}
 const dense = 'one dense layer, and 8 rows of each client'
 const byRank = 'as --rank says'
 const gramCost = 'all inner products, (in + out) R^2 / 2 multiplications a layer, then as svd'
@@ -69,6 +77,18 @@ export const methodTable: Readonly<Record<AggregateMethod, MethodFacts>> = {
     memory: 'one update',
     rankOut: "the plan's",
     source: 'FedIT, arXiv 2305.05644',
+  },
+  fedavg: {
+    ...factors,
+    rule: 'Of whole tensors: start + sum_i p_i (w_i - start), in double, clients by name, rounded once.',
+    exact: true,
+    mixedRanks: false,
+    sumsOnly: true,
+    takesRank: false,
+    cost: 'one multiplication and addition a parameter and client',
+    memory: 'one update and the sums',
+    rankOut: 'whole tensors',
+    source: 'FedAvg, arXiv 1602.05629',
   },
   residual: {
     ...factors,
@@ -216,7 +236,9 @@ export const methodTable: Readonly<Record<AggregateMethod, MethodFacts>> = {
   },
 }
 
-/** Those that the command line can run: they need nothing but updates and numbers. */
+/** Those that the command line offers for factors: they need nothing but updates and numbers. */
 export const plainMethods = (Object.keys(methodTable) as AggregateMethod[]).filter(
-  (name) => !methodTable[name].options.some((option) => option === 'statistics' || option === 'layerWeights'),
+  (name) =>
+    name !== 'fedavg' &&
+    !methodTable[name].options.some((option) => option === 'statistics' || option === 'layerWeights'),
 )

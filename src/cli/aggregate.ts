@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { Adapter } from '../adapter/adapter.js'
 import { loadAdapter } from '../adapter/folder.js'
 import type { Aggregate, FinishOptions, Keep } from '../aggregate/aggregator.js'
 import { plainMethods } from '../aggregate/table.js'
@@ -122,7 +123,7 @@ async function closed(plan: Plan, updates: string[], flags: Flags, finish: Finis
       rank: ranks(round.exact.layers),
       relativeError: 0,
     },
-    text: `exact aggregate of round ${flags.round} of ${plan.rounds}, ${rankText(round.exact.layers)}\nwritten to ${flags.out}: the next round starts from it (--round ${flags.round + 1} --start ${flags.out})`,
+    text: `exact aggregate of round ${flags.round} of ${plan.rounds}, ${rankText(round.exact)}\nwritten to ${flags.out}: the next round starts from it (--round ${flags.round + 1} --start ${flags.out})`,
   }
 }
 
@@ -133,7 +134,7 @@ function told({ method, weights, relativeError, layers, adapter }: Aggregate, ou
 function text(result: Aggregate, out: string): string {
   const rows = Object.entries(result.weights).map(([name, weight]) => [shorten(name, 64), weight.toFixed(4)])
   return [
-    `${result.method}: ${rankText(result.adapter.layers)}, relative error ${result.relativeError.toExponential(1)}`,
+    `${result.method}: ${rankText(result.adapter)}, relative error ${result.relativeError.toExponential(1)}`,
     textTable(['client', 'weight'], rows),
     ...(result.method === 'stack' ? [stackWarning] : []),
     `adapter written to ${out}`,
@@ -142,20 +143,25 @@ function text(result: Aggregate, out: string): string {
 
 function ranks(layers: readonly { rank: number }[]): { least: number; most: number } {
   const all = layers.map((layer) => layer.rank)
-  return { least: Math.min(...all), most: Math.max(...all) }
+  return all.length === 0 ? { least: 0, most: 0 } : { least: Math.min(...all), most: Math.max(...all) }
 }
 
-function rankText(layers: readonly { rank: number }[]): string {
+function rankText({ layers, dense }: Adapter): string {
   const { least, most } = ranks(layers)
-  return `rank ${least === most ? most : `${least} to ${most}`}`
+  const factors = layers.length === 0 ? [] : [`rank ${least === most ? most : `${least} to ${most}`}`]
+  return [...factors, ...(dense.length === 0 ? [] : [`dense deltas of ${dense.length} tensors`])].join(', ')
 }
 
 function noState(updates: number): OneroundError {
-  return new OneroundError('ARGUMENT', updates === 0 ? 'There is nothing to aggregate' : '--merge and --keep are about states', {
-    found: updates === 0 ? 'no update files' : 'no --state',
-    expected: 'update files, or --state FILE',
-    fix: 'Give the update files of the round, or the state.',
-  })
+  return new OneroundError(
+    'ARGUMENT',
+    updates === 0 ? 'There is nothing to aggregate' : '--merge and --keep are about states',
+    {
+      found: updates === 0 ? 'no update files' : 'no --state',
+      expected: 'update files, or --state FILE',
+      fix: 'Give the update files of the round, or the state.',
+    },
+  )
 }
 
 /** Between rounds the sum stays exact: a method or other weights there would change what the plan agreed on. */

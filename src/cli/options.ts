@@ -66,6 +66,11 @@ export function rankRule(text: string): 'auto' | number | { energy: number } {
   return { energy }
 }
 
+/** `epoch` or a whole number from 1. */
+export function epochOrCount(text: string): 'epoch' | number {
+  return text === 'epoch' ? 'epoch' : count(text)
+}
+
 /** `examples`, `tokens`, `uniform`, or a number for each client. */
 export function weights(text: string): 'examples' | 'tokens' | 'uniform' | Record<string, number> {
   if (text === 'examples' || text === 'tokens' || text === 'uniform') return text

@@ -1,6 +1,7 @@
 /** A last round whose aggregation lives in a state file: updates come over days, from several processes, or late. */
 import { existsSync } from 'node:fs'
 import { type Aggregate, type FinishOptions, type Keep, openAggregator } from '../aggregate/aggregator.js'
+import { frozenFactors } from '../aggregate/frozen.js'
 import type { LayerJobs } from '../aggregate/layers.js'
 import { OneroundError } from '../errors.js'
 import type { Start } from '../train/start.js'
@@ -31,7 +32,8 @@ export async function closeStateRound(
       fix: 'Give all update files of the round at once, without a state.',
     })
   }
-  const { round, sha256: startSha256, overlay } = start
+  const { round, sha256: startSha256 } = start
+  const overlay = frozenFactors(start.overlay, start.dense)
   const known = existsSync(o.state) ? o.state : undefined
   const aggregator = await openAggregator(plan, known, {
     threads: o.threads,

@@ -46,10 +46,13 @@ export async function withdrawFromState(
   const stateBefore = await aggregator.digest()
   await aggregator.remove(client, o.updates === undefined ? {} : { updates: o.updates })
   const { sha256 } = await aggregator.save(file)
-  const withdrawal = note(client, stateBefore, sha256, [], [
-    'adapters that were made from this state before',
-    'copies of the state or of the update that others hold',
-  ])
+  const withdrawal = note(
+    client,
+    stateBefore,
+    sha256,
+    [],
+    ['adapters that were made from this state before', 'copies of the state or of the update that others hold'],
+  )
   const receipt = `${file}.withdrawn-${client}.json`
   await writeAtomic(receipt, `${JSON.stringify(withdrawal, undefined, 2)}\n`)
   return { withdrawal, receipt }
@@ -75,9 +78,13 @@ export async function withdrawFromRun(
   const folder = await openRun(path, { plan: text, resume: true })
   try {
     const { stateBefore, stateAfter } = await serveWithout(folder, plan, arm, updates, client, jobs)
-    for (const { file } of own) for (const name of [file, `${file}.checkpoint`]) await rm(join(path, name), { force: true })
+    for (const { file } of own)
+      for (const name of [file, `${file}.checkpoint`]) await rm(join(path, name), { force: true })
     const gone = own.map(({ file }) => join(path, file))
-    await folder.forget(gone, [...own.map(({ arm: of, round }) => `seconds/${of}/${round}/${client}`), `data/${client}`])
+    await folder.forget(gone, [
+      ...own.map(({ arm: of, round }) => `seconds/${of}/${round}/${client}`),
+      `data/${client}`,
+    ])
     const withdrawal = note(
       client,
       stateBefore,
@@ -149,11 +156,20 @@ async function serveWithout(
   }
   const exact = shape.rounds === 1 ? undefined : await loadAdapter(folder.stateFolder(arm, shape.rounds - 1))
   const start = startOfRound(armPlan, shape.rounds, exact)
-  const aggregator = await openAggregator(armPlan, undefined, { ...jobs, round: start.round, startSha256: start.sha256 })
+  const aggregator = await openAggregator(armPlan, undefined, {
+    ...jobs,
+    round: start.round,
+    startSha256: start.sha256,
+  })
   for (const { file } of last) await aggregator.add(join(folder.path, file))
   const stateBefore = await aggregator.digest()
   if (rest.length < last.length) await aggregator.remove(client)
-  const closed = await closeRound(armPlan, start, rest.map(({ file }) => join(folder.path, file)), jobs)
+  const closed = await closeRound(
+    armPlan,
+    start,
+    rest.map(({ file }) => join(folder.path, file)),
+    jobs,
+  )
   if (closed.last) await keepAdapter(folder, folder.adapterFolder, closed.served.adapter)
   return { stateBefore, stateAfter: await aggregator.digest() }
 }

@@ -159,7 +159,15 @@ export function refusalCases(at: (...parts: string[]) => string): RefusalCase[] 
     },
     {
       what: 'a state between rounds',
-      words: ['aggregate', at('two.json'), at('north.update.safetensors'), '--state', at('x.state'), '--out', at('sum')],
+      words: [
+        'aggregate',
+        at('two.json'),
+        at('north.update.safetensors'),
+        '--state',
+        at('x.state'),
+        '--out',
+        at('sum'),
+      ],
       code: 1,
       says: /state file is for the last round/,
       absent: 'x.state',

@@ -11,11 +11,21 @@ const folder = temporary()
 const at = (...parts: string[]): string => join(folder, ...parts)
 const names = ['north', 'south']
 
+/** What these tests look at in what commands tell. */
+interface Told {
+  receipt: string
+  stateBefore: string
+  stateAfter: string
+  deleted: object[]
+  cannotUndo: string[]
+  state: { file: string; sha256: string }
+}
+
 async function run(...words: string[]) {
   const terminal = testTerminal()
   const code = await runCommandLine([...words, '--json'], terminal)
   expect(code, terminal.errors()).toBe(0)
-  return JSON.parse(terminal.output()) as Record<string, never>
+  return JSON.parse(terminal.output()) as Told
 }
 
 const update = (client: string) => at(`${client}.update.safetensors`)
@@ -98,6 +108,6 @@ describe('a run', () => {
     await simulate('rounds', '--compare', '2x1', '--rounds', '2')
     const told = await run('withdraw', at('rounds'), '--client', 'north')
     expect(told.deleted).toHaveLength(2)
-    expect((told.cannotUndo as string[]).join('\n')).toMatch(/arm 2x1.*after round 1/)
+    expect(told.cannotUndo.join('\n')).toMatch(/arm 2x1.*after round 1/)
   }, 120_000)
 })

@@ -50,7 +50,9 @@ test('every sum, factor, inner product and rule', () => {
   const sets = native().cpu().available
   const digests = sets.map((isa) => {
     const env = { ...process.env, ONEROUND_ISA: isa }
-    const [used, digest] = execFileSync(process.execPath, ['-e', source, addon], { env, encoding: 'utf8' }).trim().split(' ')
+    const [used, digest] = execFileSync(process.execPath, ['-e', source, addon], { env, encoding: 'utf8' })
+      .trim()
+      .split(' ')
     expect(used).toBe(isa)
     return digest
   })

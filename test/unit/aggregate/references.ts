@@ -4,7 +4,9 @@
 type Dense = readonly Float64Array[]
 
 export function weightedSum(updates: Dense, coefficients: readonly number[]): Float64Array {
-  return (updates[0] ?? new Float64Array()).map((_, e) => updates.reduce((sum, u, i) => sum + coefficients[i]! * u[e]!, 0))
+  return (updates[0] ?? new Float64Array()).map((_, e) =>
+    updates.reduce((sum, u, i) => sum + coefficients[i]! * u[e]!, 0),
+  )
 }
 
 export function elementwise(updates: Dense, rule: (values: number[]) => number): Float64Array {

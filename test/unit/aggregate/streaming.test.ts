@@ -157,12 +157,12 @@ describe('a hostile state file', () => {
   const { plan, updates, open } = world()
 
   /** Rewrites header or bytes of a sound file. */
-  async function spoiled(change: (header: Record<string, never>, data: Buffer) => Buffer | undefined, count = 7) {
+  async function spoiled(change: (header: Record<string, unknown>, data: Buffer) => Buffer | undefined, count = 7) {
     const file = join(folder, 'hostile.state')
     await (await filled(await open('sums'), updates.slice(0, count))).save(file)
     const bytes = readFileSync(file)
     const length = Number(bytes.readBigUInt64LE(0))
-    const header = JSON.parse(bytes.subarray(8, 8 + length).toString()) as Record<string, never>
+    const header = JSON.parse(bytes.subarray(8, 8 + length).toString()) as Record<string, unknown>
     const data = Buffer.from(bytes.subarray(8 + length))
     const changed = change(header, data) ?? data
     const text = Buffer.from(JSON.stringify(header))
@@ -171,26 +171,42 @@ describe('a hostile state file', () => {
     writeFileSync(file, Buffer.concat([size, text, changed]))
     return openAggregator(plan, file)
   }
-  const meta = (header: Record<string, never>) => header.__metadata__ as Record<string, string>
+  const meta = (header: Record<string, unknown>) => header.__metadata__ as Record<string, string>
 
   test('the sound one opens', async () => {
     expect((await spoiled(() => undefined)).clients).toEqual(names)
   })
 
-  test.each<[string, (header: Record<string, never>, data: Buffer) => Buffer | undefined, string]>([
-    ['one bit of a sum', (_, data) => void (data[data.length - 3]! ^= 1), 'MALFORMED'],
+  type Change = Parameters<typeof spoiled>[0]
+  const set =
+    (key: string, make: (value: string) => string): Change =>
+    (header) => {
+      meta(header)[key] = make(meta(header)[key] ?? '')
+      return undefined
+    }
+  const flipped: Change = (_, data) => {
+    data[data.length - 3]! ^= 1
+    return undefined
+  }
+  const turned: Change = (header) => {
+    Object.assign(header['sum/transformer.h.0.attn.c_attn'] as object, { shape: [9, 12] })
+    return undefined
+  }
+
+  test.each<[string, Change, string]>([
+    ['one bit of a sum', flipped, 'MALFORMED'],
     ['cut short', (_, data) => data.subarray(0, data.length - 8), 'MALFORMED'],
-    ['another plan', (header) => void (meta(header).plan = 'f'.repeat(64)), 'MISMATCH'],
-    ['another version', (header) => void (meta(header)['oneround.aggregation'] = '2'), 'MALFORMED'],
-    ['another key', (header) => void (meta(header).note = 'hello'), 'MALFORMED'],
-    ['another form', (header) => void (meta(header).keep = 'updates'), 'MALFORMED'],
-    ['a client less', (header) => void (meta(header).clients = JSON.stringify(JSON.parse(meta(header).clients!).slice(1))), 'MALFORMED'],
-    ['a client twice', (header) => void (meta(header).clients = meta(header).clients!.replaceAll('"bob"', '"ann"')), 'MALFORMED'],
-    ['clients that are no list', (header) => void (meta(header).clients = '{"length": 1e9}'), 'MALFORMED'],
-    ['no JSON', (header) => void (meta(header).clients = '['), 'MALFORMED'],
-    ['steps beyond the grid', (header) => void (meta(header).clients = meta(header).clients!.replace(/"steps":"[^"]*"/, '"steps":"1e30"')), 'MALFORMED'],
-    ['a name outside', (header) => void (meta(header).clients = meta(header).clients!.replace('"ann"', '"../ann"')), 'MALFORMED'],
-    ['other sizes', (header) => void ((header['sum/transformer.h.0.attn.c_attn'] as { shape: number[] }).shape = [9, 12]), 'MALFORMED'],
+    ['another plan', set('plan', () => 'f'.repeat(64)), 'MISMATCH'],
+    ['another version', set('oneround.aggregation', () => '2'), 'MALFORMED'],
+    ['another key', set('note', () => 'hello'), 'MALFORMED'],
+    ['another form', set('keep', () => 'updates'), 'MALFORMED'],
+    ['a client less', set('clients', (text) => JSON.stringify(JSON.parse(text).slice(1))), 'MALFORMED'],
+    ['a client twice', set('clients', (text) => text.replaceAll('"bob"', '"ann"')), 'MALFORMED'],
+    ['clients that are no list', set('clients', () => '{"length": 1e9}'), 'MALFORMED'],
+    ['no JSON', set('clients', () => '['), 'MALFORMED'],
+    ['steps beyond the grid', set('clients', (text) => text.replace(/"steps":"[^"]*"/, '"steps":"1e30"')), 'MALFORMED'],
+    ['a name outside', set('clients', (text) => text.replace('"ann"', '"../ann"')), 'MALFORMED'],
+    ['other sizes', turned, 'MALFORMED'],
   ])('%s', async (_, change, code) => {
     await expect(spoiled(change)).rejects.toThrow(expect.objectContaining({ code, fix: expect.any(String) }))
   })
