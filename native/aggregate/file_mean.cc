@@ -11,8 +11,8 @@
 namespace oneround::aggregate {
 namespace {
 
-// Numbers of one task: its sums stay in the first cache. Files are mapped, since reading them into a buffer was measured
-// to cost half as much processor time again.
+// Numbers of one task: its sums stay in the first cache. Files are mapped, since reading them into a buffer was
+// measured to cost half as much processor time again.
 constexpr size_t kChunk = 4096;
 
 struct Chunk {
