@@ -18,7 +18,10 @@ import { percentiles } from './percentiles.mjs'
 
 const flower = fileURLToPath(new URL('../../shared/peers/flower_aggregate.py', import.meta.url))
 
-/** numpy's SVD of every dense dW = sum p_i s B_i A_i, cut to rank 16; prints seconds of sums and of SVDs. */
+/**
+ * numpy's SVD of every dense dW = sum p_i s B_i A_i, cut to rank 16; prints seconds of sums and of SVDs. Processor time on
+ * one BLAS thread: on a busy machine several of them spin for each other, and wall times flatter whoever has fewer.
+ */
 const numpySvd = `
 import json, sys, time
 import numpy as np
@@ -30,15 +33,23 @@ for _ in range(blocks):
     for i, o in kinds:
         A = rng.standard_normal((clients, rank, i), dtype=np.float32) * np.float32(0.02)
         B = rng.standard_normal((clients, o, rank), dtype=np.float32) * np.float32(0.002)
-        t = time.perf_counter()
+        t = time.process_time()
         W = np.concatenate(list(B), 1) @ np.concatenate(list(A), 0)
-        sums += time.perf_counter() - t
-        t = time.perf_counter()
+        sums += time.process_time() - t
+        t = time.process_time()
         u, s, vt = np.linalg.svd(W, full_matrices=False)
         b = u[:, :16] * np.sqrt(s[:16]); a = np.sqrt(s[:16])[:, None] * vt[:16]
-        svds += time.perf_counter() - t
+        svds += time.process_time() - t
 print(json.dumps(dict(sums=sums, svds=svds)))
 `
+
+/** Processor seconds of this process, all threads. */
+const processorSeconds = async (work) => {
+  const before = process.cpuUsage()
+  await work()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / 1e6
+}
 
 const seconds = async (work) => {
   const began = performance.now()
@@ -47,7 +58,8 @@ const seconds = async (work) => {
 }
 
 function python(program, args) {
-  const result = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 26 })
+  const env = { ...process.env, OPENBLAS_NUM_THREADS: '1' }
+  const result = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 26, env })
   if (result.status !== 0) throw new Error(`${program} ${args[0]} failed:\n${result.error ?? result.stderr}`)
   return JSON.parse(result.stdout.trimEnd().split('\n').at(-1))
 }
@@ -173,11 +185,14 @@ export async function run({ emit, flag, has }) {
         const aggregator = await openAggregator(part, undefined, { threads })
         for (let i = 0; i < count; i++) await aggregator.add(smolUpdate(part, i))
         const all = await repeat(async () => {
-          const own = await seconds(() => aggregator.finish({ method: 'svd', rank: 16 }))
+          let own = 0
+          const cpu = await processorSeconds(async () => {
+            own = await seconds(() => aggregator.finish({ method: 'svd', rank: 16 }))
+          })
           const theirs = peer
             ? python(peer, ['-c', numpySvd, String(blocks), String(count), '8'])
             : { sums: Number.NaN, svds: Number.NaN }
-          return { own, ...theirs }
+          return { own, cpu, ...theirs }
         })
         report(
           'svd to rank 16',
@@ -186,27 +201,34 @@ export async function run({ emit, flag, has }) {
           'oneround',
           all.map(({ own }) => own),
         )
+        report(
+          'svd to rank 16, processor time',
+          's',
+          partShape(count),
+          'oneround',
+          all.map(({ cpu }) => cpu),
+        )
         if (!peer) continue
         report(
-          'svd to rank 16, dense sums',
+          'svd to rank 16, dense sums, processor time',
           's',
           partShape(count),
           'numpy',
           all.map(({ sums }) => sums),
         )
         report(
-          'svd to rank 16, SVDs',
+          'svd to rank 16, SVDs, processor time',
           's',
           partShape(count),
           'numpy',
           all.map(({ svds }) => svds),
         )
         report(
-          'svd to rank 16, ratio to SVDs alone',
+          'svd to rank 16, processor time, ratio to SVDs alone',
           'numpy / oneround',
           partShape(count),
           'both',
-          all.map((x) => x.svds / x.own),
+          all.map((x) => x.svds / x.cpu),
         )
       }
     }
