@@ -9,9 +9,9 @@ import { sizes } from '../data/sizes.js'
 import { OneroundError } from '../errors.js'
 import type { ArmName } from '../federation/arms.js'
 import { simulate } from '../federation/simulate.js'
+import { describeClosing } from '../report/data.js'
 import { shorten } from '../report/escape.js'
 import { formatCount } from '../report/numbers.js'
-import { describeClosing } from '../report/data.js'
 import { reading } from '../report/reading.js'
 import { writeReport } from '../report/report.js'
 import { readReport } from '../report/run.js'
@@ -102,7 +102,7 @@ export function addSimulate(program: Command, terminal: Terminal): void {
         ...(flags.compare === undefined ? {} : { compare: flags.compare }),
         folder,
         resume: flags.resume === true,
-        recompute: flags.recompute === true,
+        ...(flags.recompute === true ? { recompute: true } : {}),
       })
       const { json, text } = await comparison(folder)
       const labels = flags.label === undefined ? {} : { labels: labelShares(clients, flags.label) }

@@ -29,6 +29,7 @@ export interface ReportData {
 
 /** `svd, rank 12 to 31, relative error 8.1e-4` */
 export function describeClosing({ method, ranks, relativeError }: Closing): string {
+  if (ranks.length === 0) return `${method}, dense deltas, relative error ${relativeError.toExponential(1)}`
   const least = Math.min(...ranks)
   const most = Math.max(...ranks)
   return `${method}, rank ${least === most ? most : `${least} to ${most}`}, relative error ${relativeError.toExponential(1)}`

@@ -30,14 +30,14 @@ svg { width: 100%; height: auto; display: block; max-width: 46rem; color: var(--
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 2.2rem 2rem; margin-top: 1.2rem; }
 .pairs figure { margin: 0; }
 figcaption { margin-top: .4rem; }
-details { margin-top: .3rem; }
+details { margin: .3rem 0 1.2rem; }
 details .wide { margin-top: .5rem; }
 :focus-visible { outline: 2px solid var(--s7); outline-offset: 2px; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1.4rem 1.2rem; margin-top: 1rem; }
 .panels figure { margin: 0; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; margin: .8rem 0 0; font-size: .9rem; }
 .legend i { display: inline-block; width: 1.1rem; height: .22rem; border-radius: .1rem; vertical-align: middle; margin-right: .45rem; }
-dl { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr; gap: .25rem 1.5rem; font-size: .92rem; margin: .6rem 0; }
+dl { display: grid; grid-template-columns: fit-content(45%) 1fr; gap: .25rem 1.5rem; font-size: .92rem; margin: .6rem 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 code, pre { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 pre { background: var(--wash); padding: 1rem; overflow-x: auto; border-radius: .3rem; line-height: 1.45; }

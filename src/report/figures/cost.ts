@@ -28,7 +28,7 @@ export function costFigure(of: Cost): Figure | undefined {
       marginLeft: 84,
       x: { label: 'seconds', grid: true, ticks: 5 },
       y: { label: null, domain: of.rows.map(({ what }) => printable(what)), tickSize: 0 },
-      marks: [Plot.barX(parts, { x: 'seconds', y: 'what', fill: 'fill', inset: 3 })],
+      marks: [Plot.barX(parts, { x: 'seconds', y: 'what', fill: 'fill', insetTop: 4, insetBottom: 4 })],
     }),
     caption: `Links of ${upMbit} Mbit/s up and ${downMbit} Mbit/s down; clients' speeds spread by ${spread} (standard deviation of the logarithm). Computing: ${of.measured}.`,
     legend: PARTS.map(([, name, index]) => ({ name, colour: index })),

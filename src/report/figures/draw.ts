@@ -34,8 +34,9 @@ export function draw(title: string, options: Omit<Plot.PlotOptions, 'document' |
     document: document as NonNullable<Plot.PlotOptions['document']>,
   })
   for (const style of svg.querySelectorAll('style')) style.remove()
-  // A tenth of a pixel is below what can be seen; whole doubles would be most of the page.
-  const text = svg.outerHTML.replace(/-?\d+\.\d{2,}/g, (number: string) => String(Math.round(Number(number) * 10) / 10))
+  // A tenth of a pixel is below what can be seen; whole doubles would be most of the page. Texts keep their digits.
+  const round = (number: string) => String(Math.round(Number(number) * 10) / 10)
+  const text = svg.outerHTML.replace(/<[^>]*>/g, (tag: string) => tag.replace(/-?\d+\.\d{2,}/g, round))
   // The title holds names of strangers: it goes in here and not through the library, which leaves < in attributes.
   // The library names its parts for screen readers, which the standard allows only with a role; the whole has a name.
   return text

@@ -27,7 +27,7 @@ export function heldOutFigure(columns: readonly Column[], colours: ReadonlyMap<s
     width: 720,
     height: 34 * rows.length + 50,
     marginLeft: 84,
-    x: { label: 'nats a token, lower is better', grid: true },
+    x: { label: 'nats a token, lower is better', grid: true, ticks: 6 },
     y: { label: null, domain: rows.map(({ arm }) => arm), tickSize: 0 },
     marks: [
       Plot.tickX(ticks, { x: 'loss', y: 'arm', stroke: 'stroke', strokeOpacity: 0.55, inset: 6, title: 'label' }),

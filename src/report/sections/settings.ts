@@ -15,7 +15,7 @@ export function settingsSection(data: ReportData): string {
       'trains',
       lora.kind === 'lora'
         ? `LoRA rank ${lora.rank}, alpha ${lora.alpha}, ${Array.isArray(lora.targets) ? lora.targets.join(', ') : lora.targets}`
-        : lora.kind,
+        : `every tensor (${lora.tensors.length})`,
     ],
     ['steps', `${train.batch * train.accumulate} examples each, ${train.optimizer}`],
     ['learning rate', `${train.learningRate}, ${train.schedule}, warm-up ${train.warmup}`],
@@ -28,7 +28,7 @@ export function settingsSection(data: ReportData): string {
       `${aggregate.method}, rank ${aggregate.rank}, weights ${typeof aggregate.weights === 'string' ? `by ${aggregate.weights}` : 'as given'}`,
     ],
     ...data.closings.map((closing): [string, string] => [`adapter of ${closing.arm}`, describeClosing(closing)]),
-    ['shared', plan.share.length === 0 ? 'factors only' : `factors, ${plan.share.join(', ')}`],
+    ['shared', [lora.kind === 'lora' ? 'factors' : 'changes of all tensors', ...plan.share].join(', ')],
   ]
   const whole = JSON.stringify(plan, undefined, 2).split('\n').map(escapeHtml).join('\n')
   return section('Settings', [
