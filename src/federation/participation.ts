@@ -1,6 +1,7 @@
 /** Who takes part in a round, who drops out and who comes too late: functions of a seed, the same on every machine. */
 import { Draws, permutation, STREAM } from '../data/random.js'
 import { OneroundError } from '../errors.js'
+import { askedCount } from '../update/strategy-checks.js'
 
 /** What the federation agrees on. */
 export interface Participation {
@@ -51,7 +52,7 @@ export function turnoutOf(
   conditions: Conditions,
 ): Turnout {
   const all = [...clients].sort()
-  const count = Math.min(all.length, Math.max(1, Math.round(agreed.fraction * all.length)))
+  const count = askedCount(all.length, agreed.fraction)
   const index = round * MOST_ATTEMPTS + attempt
   const chosen = permutation(all.length, seed, STREAM.participation, index).subarray(0, count)
   const asked = [...chosen].sort((x, y) => x - y)

@@ -37,13 +37,15 @@ export interface LocalJob {
   examples: readonly Example[]
   /** the order of the examples in the epoch that counts from 0 over all rounds */
   orderOf(epoch: number): Int32Array
-  /** epochs of this round, and how many came before it in the horizon */
-  epochs: number
-  epochsBefore: number
+  /** optimizer steps of this round, and how many came before it in the horizon */
+  steps: number
+  stepsBefore: number
   /** examples per optimizer step (batch x accumulate) */
   perStep: number
   schedule: Schedule
   optimizer: Pick<TrainOptions, 'optimizer' | 'momentum' | 'nesterov' | 'weightDecay' | 'clipNorm' | 'seed'>
+  /** mu of FedProx; the session's anchor is the round's start. Default 0 */
+  proximal?: number | undefined
   /** steps of this round that a checkpoint already holds */
   stepsDone: number
   signal?: AbortSignal | undefined
@@ -61,18 +63,18 @@ export function stepsPerEpoch(count: number, perStep: number): number {
  * engine cuts it into. Ends with ABORTED (parameters are those of the last whole step) or NUMERIC.
  */
 export async function runSteps(job: LocalJob): Promise<void> {
-  const { session, examples, perStep, schedule } = job
+  const { session, examples, perStep, schedule, steps } = job
   const perEpoch = stepsPerEpoch(examples.length, perStep)
-  const steps = perEpoch * job.epochs
   const stop = () => session.abort()
   job.signal?.addEventListener('abort', stop)
   try {
     let order: { epoch: number; places: Int32Array } | undefined
     for (let done = job.stepsDone; done < steps; done++) {
       checkAborted(job.signal)
-      const epoch = job.epochsBefore + Math.floor(done / perEpoch)
+      const overall = job.stepsBefore + done
+      const epoch = Math.floor(overall / perEpoch)
       if (order?.epoch !== epoch) order = { epoch, places: job.orderOf(epoch) }
-      const first = (done % perEpoch) * perStep
+      const first = (overall % perEpoch) * perStep
       const chosen: Example[] = []
       for (const place of order.places.subarray(first, first + perStep)) {
         const example = examples[place]
@@ -81,7 +83,6 @@ export async function runSteps(job: LocalJob): Promise<void> {
       const batch = toBatch(chosen)
       // Prompts longer than the cutoff leave no trained token; a step of only such examples has no mean loss.
       if (!batch.labels.some((label) => label >= 0)) continue
-      const overall = job.epochsBefore * perEpoch + done
       const options: StepOptions = {
         ...adamw,
         optimizer: job.optimizer.optimizer,
@@ -90,6 +91,7 @@ export async function runSteps(job: LocalJob): Promise<void> {
         learningRate: learningRateAt(schedule, overall),
         weightDecay: job.optimizer.weightDecay,
         clipNorm: job.optimizer.clipNorm,
+        ...(job.proximal ? { proximal: job.proximal } : {}),
         seed: dropoutSeed(job.optimizer.seed, overall),
       }
       const result = await stepOnce(session, batch, options, job.signal)

@@ -5,6 +5,7 @@ import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding.js'
 import { adapterSha256 } from '../update/digest.js'
 import type { Plan } from '../update/plan.js'
+import { overlayOf } from './slots.js'
 
 /** What every client of a round starts from. */
 export interface Start {
@@ -15,6 +16,8 @@ export interface Start {
   overlay: OverlayLayer[]
   /** digest of the adapter that defines the start: the seeded one in round 1, the exact aggregate later */
   sha256: string
+  /** the exact aggregate that it was made of: trained + overlay without the random A; none in round 1 */
+  exact?: Adapter | undefined
 }
 
 /** Seed and kind of A's random start, as the plan says. */
@@ -31,8 +34,8 @@ export function initialStart(plan: Plan): Start {
 }
 
 /**
- * The start of a round: the plan's seed in round 1, later (`carried`) the exact aggregate of the rounds before, whose
- * best rank-r part trains while the rest stays frozen beside the base.
+ * The start of a round: the plan's seed in round 1, later the exact aggregate of the rounds before. `carried`: its best
+ * rank-r part trains while the rest stays frozen beside the base; `fresh`: all of it stays frozen.
  */
 export function startOfRound(plan: Plan, round: number, exact: Adapter | undefined): Start {
   if (!Number.isSafeInteger(round) || round < 1 || round > plan.rounds) {
@@ -57,6 +60,27 @@ export function startOfRound(plan: Plan, round: number, exact: Adapter | undefin
       fix: 'Give it with --start (API: start).',
     })
   }
+  return startFrom(plan, round, exact)
+}
+
+/**
+ * The start of a client's visit at an aggregate; undefined: nothing has been aggregated yet. A client of an asynchronous
+ * federation may be at its second visit then.
+ */
+export function startFrom(plan: Plan, round: number, exact: Adapter | undefined): Start {
+  if (exact === undefined) return { ...initialStart(plan), round }
+  const common = { round, sha256: adapterSha256(exact), exact }
+  if (plan.start === 'fresh') return { ...common, trained: freshFactors(plan, round), overlay: overlayOf(exact) }
   const { trainable, overlay } = splitCarried(exact, plan.layers, initOf(plan))
-  return { round, trained: trainable, overlay, sha256: adapterSha256(exact) }
+  return { ...common, trained: trainable, overlay }
+}
+
+/**
+ * New factors with B = 0. A is drawn anew each round, so that rounds do not all move in the same few directions; only
+ * SCAFFOLD stays with round 1's, since its control variates of earlier rounds are coordinates along those.
+ */
+function freshFactors(plan: Plan, round: number): Adapter {
+  const { seed, initA } = initOf(plan)
+  const drawn = plan.strategy?.name === 'scaffold' ? 1 : round
+  return initialAdapter(plan.layers, seed, initA, undefined, (drawn - 1) * plan.layers.length)
 }

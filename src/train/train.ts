@@ -41,8 +41,26 @@ export interface TrainJobOptions extends JobOptions {
   onStep?: ((record: StepRecord) => void | Promise<void>) | undefined
   /** lends its session; memory is shared, no number is. Without it a session is made and closed here */
   sessions?: SessionPool | undefined
+  /** the moments of the client's last round, where the plan keeps them; default: none */
+  optimizerState?: OptimizerState | undefined
+  /** is added to every gradient, flat as the parameters: SCAFFOLD's c - c_i */
+  correction?: Float32Array | undefined
+  /** told at the end, what stays at the client */
+  onEnd?: ((end: TrainingEnd) => void) | undefined
   /** the examples' order in an epoch (counted from 0 over all rounds); default: data/batches `order` of the plan's seed */
   orderOf?: ((epoch: number) => Int32Array) | undefined
+}
+
+/** Moments and step count of AdamW; of SGD the velocity is the first. */
+export type OptimizerState = ReturnType<NativeSession['optimizerState']>
+
+/** Where a client's training ended, beyond what its update says. */
+export interface TrainingEnd {
+  /** flat, as the session has them */
+  parameters: Float32Array
+  /** sum of the learning rates of all steps */
+  rates: number
+  optimizer: OptimizerState
 }
 
 /**
@@ -70,7 +88,7 @@ export async function trainFrom(
   start: Start,
   o: TrainJobOptions,
 ): Promise<Update> {
-  const prepared = prepare(data, plan, start, threadsOf(o), o.recompute ?? false)
+  const prepared = prepare(data, plan, start, threadsOf(o), o.recompute ?? false, o.correction !== undefined)
   const pool = o.sessions ?? new SessionPool(base, 1, { onMemory: o.onMemory })
   const session = pool.acquire(prepared.session)
   try {
@@ -89,21 +107,24 @@ async function trainIn(
   start: Start,
   o: TrainJobOptions,
 ): Promise<Update> {
-  const { training, heldOut, perStep, stepsPerEpoch, schedule, shape } = prepared
+  const { training, heldOut, perStep, stepsPerEpoch, stepsBefore, steps, schedule, shape } = prepared
   const identity = checkpointIdentity(plan, start, data, o.client)
   const saved =
     o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint, identity, session.parameterCount) : undefined
   if (saved) restoreState(session, saved)
-  else resetSession(session, start)
+  else resetSession(session, start, o.optimizerState)
+  if (prepared.proximal > 0) session.setAnchor(flatten(start.trained.layers))
+  if (o.correction) session.setCorrection(o.correction)
   const held = async () =>
     heldOut.tokens > 0
       ? meanLoss(await sumLosses(session, heldOut.examples, { ...shape, signal: o.signal }))
       : undefined
   const lossBefore = saved ? saved.numbers.lossBefore : await held()
   const numbers: Record<string, number> = lossBefore === undefined ? {} : { lossBefore }
+  numbers.rates = saved?.numbers.rates ?? 0
 
   const rowsOfEpoch = training.examples.reduce((sum, example) => sum + example.ids.length, 0)
-  const total = rowsOfEpoch * plan.train.epochs
+  const total = Math.round((rowsOfEpoch * steps) / stepsPerEpoch)
   let stepsDone = saved?.stepsDone ?? 0
   let rows = Math.floor((stepsDone / stepsPerEpoch) * rowsOfEpoch)
   const clock = new Clock(rows)
@@ -127,8 +148,9 @@ async function trainIn(
       session,
       examples: training.examples,
       orderOf: o.orderOf ?? ((epoch) => order(training.count, plan.train.seed, epoch)),
-      epochs: plan.train.epochs,
-      epochsBefore: (start.round - 1) * plan.train.epochs,
+      steps,
+      stepsBefore,
+      proximal: prepared.proximal,
       perStep,
       schedule,
       optimizer: plan.train,
@@ -137,6 +159,7 @@ async function trainIn(
       async onStep(record) {
         stepsDone = record.step
         rows += record.rows
+        numbers.rates = (numbers.rates ?? 0) + record.learningRate
         report(record.loss)
         await o.onStep?.(record)
         if (performance.now() - lastKept >= (o.checkpointSeconds ?? 30) * 1000) {
@@ -169,6 +192,7 @@ async function trainIn(
   if (lossAfter !== undefined) info.lossAfter = lossAfter
   // Of all this only what the plan's agreement shares goes into the update.
   const update = makeUpdate(shareable(plan, info), unflatten(plan.layers, session.parameters()))
+  o.onEnd?.({ parameters: session.parameters(), rates: numbers.rates, optimizer: session.optimizerState() })
   if (o.checkpoint && !o.keepCheckpoint) await dropCheckpoint(o.checkpoint)
   return update
 }
@@ -185,14 +209,11 @@ function checkClient(plan: Plan, client: string): void {
 }
 
 /** Sets everything that a session carries from step to step: nothing of its last owner is left. */
-function resetSession(session: NativeSession, start: Start): void {
+function resetSession(session: NativeSession, start: Start, kept: OptimizerState | undefined): void {
   const parameters = flatten(start.trained.layers)
   session.setParameters(parameters)
-  session.setOptimizerState({
-    first: new Float32Array(parameters.length),
-    second: new Float32Array(parameters.length),
-    steps: 0,
-  })
+  const none = { first: new Float32Array(parameters.length), second: new Float32Array(parameters.length), steps: 0 }
+  session.setOptimizerState(kept ?? none)
 }
 
 function checkpointIdentity(plan: Plan, start: Start, data: Dataset, client: string): CheckpointIdentity {

@@ -8,8 +8,10 @@ import { LIMITS } from './limits.js'
 import { type Plan, planSchema } from './plan-schema.js'
 import { readText } from './read-file.js'
 import { schemaError } from './schema-error.js'
+import { checkStrategy } from './strategy-checks.js'
 
 export { type LinearLayer, resolveLayers } from './layers.js'
+export { FEDAVG, type StrategyName, type StrategyRule } from './strategy-schema.js'
 export type { LoraTrainable, Method, Plan, PlanData, Share, Trainable, TrainOptions, Weights } from './plan-schema.js'
 
 const FIX = 'Correct the plan, or make a new one with: oneround plan.'
@@ -25,6 +27,7 @@ export function parsePlan(json: unknown, source = 'The plan'): Plan {
   checkLayers(plan, source)
   checkClients(plan, source)
   checkWeights(plan, source)
+  checkStrategy(plan, (found, expected) => inconsistent(source, found, expected))
   return plan
 }
 

@@ -9,14 +9,6 @@ import { fedavgm } from './fedavgm.js'
 import { fedyogi } from './fedyogi.js'
 import type { Strategy } from './strategy.js'
 
-/** Rules whose next start is the clients' mean itself: the server keeps nothing and changes nothing. */
-export function keepsMean(rule: StrategyRule): boolean {
-  if (rule.name === 'running-mean') return true
-  return (
-    (rule.name === 'fedavg' || rule.name === 'fedprox' || rule.name === 'scaffold') && rule.serverLearningRate === 1
-  )
-}
-
 /** Of the synchronous rules; fedbuff and running-mean take updates one by one (asynchronous.ts). */
 export function strategyOf(rule: StrategyRule): Strategy {
   switch (rule.name) {
