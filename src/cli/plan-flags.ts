@@ -104,7 +104,11 @@ export function withPlanFlags(command: Command): Command {
     .option('--optimizer <name>', 'adamw, sgd')
     .option('--momentum <x>', 'of sgd, 0 to below 1', number)
     .option('--nesterov', "sgd's momentum in Nesterov's form")
-    .option('--optimizer-state <kind>', 'its moments in a later round: reset, kept (by the client)', choice('reset', 'kept'))
+    .option(
+      '--optimizer-state <kind>',
+      'its moments in a later round: reset, kept (by the client)',
+      choice('reset', 'kept'),
+    )
     .option('--schedule <name>', 'constant, linear, cosine', choice('constant', 'linear', 'cosine'))
     .option('--warmup <x>', 'part of all steps that warms up, 0 to 1', number)
     .option('--weight-decay <x>', 'decoupled weight decay', number)
@@ -123,7 +127,11 @@ export function withPlanFlags(command: Command): Command {
 /** The server's rule between rounds, and who takes part. A number that the rule does not take is refused. */
 function withStrategyFlags(command: Command): Command {
   return command
-    .option('--strategy <name>', `the server's rule between rounds: ${STRATEGY_NAMES.join(', ')}`, choice(...STRATEGY_NAMES))
+    .option(
+      '--strategy <name>',
+      `the server's rule between rounds: ${STRATEGY_NAMES.join(', ')}`,
+      choice(...STRATEGY_NAMES),
+    )
     .option('--server-learning-rate <x>', "share of the clients' mean step that the server takes", number)
     .option('--server-momentum <x>', 'of fedavgm and diloco', number)
     .option('--beta1 <x>', "the adaptive strategies' first decay", number)

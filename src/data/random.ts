@@ -14,9 +14,9 @@ export const STREAM = {
   quantity: 6,
   generate: 7,
   participation: 8,
-  clientDropout: 9,
-  clientSpeed: 10,
-  /** plus 256 times the client's place */
+  clientSpeed: 9,
+  /** this and the next plus 256 times the client's place */
+  clientDropout: 10,
   visitDuration: 11,
 } as const
 

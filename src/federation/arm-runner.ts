@@ -7,15 +7,16 @@ import { dropCheckpoint } from '../train/checkpoint.js'
 import { checkAborted, type JobOptions } from '../train/job.js'
 import { SessionPool } from '../train/session.js'
 import { initialStart, type Start } from '../train/start.js'
-import type { TrainJobOptions } from '../train/train.js'
 import { type Plan, planText } from '../update/plan.js'
 import { parseUpdate } from '../update/update.js'
-import { type Arm, type ArmName, horizonOf, planOfArm, shapeOf } from './arms.js'
-import { clientUpdate } from './client.js'
+import { type Arm, type ArmName, type ArmShape, horizonOf, LEAK, planOfArm, shapeOf } from './arms.js'
+import { clientUpdate, type VisitOptions } from './client.js'
+import { runFederated } from './federated.js'
 import { judge } from './judge.js'
 import { eachLimited } from './limited.js'
+import type { Conditions } from './participation.js'
 import { pool } from './pooled.js'
-import { runRounds } from './rounds.js'
+import type { Beside } from './rounds.js'
 import { travelBytes } from './server.js'
 import { isFinished, keepAdapter, type Sent, type Store } from './store.js'
 
@@ -26,6 +27,7 @@ export interface ArmRunnerOptions {
   datasets: ReadonlyMap<string, Dataset>
   store: Store
   folder: RunFolder | undefined
+  conditions: Conditions
   threads: number
   concurrency: number
   job: JobOptions
@@ -130,39 +132,54 @@ export class ArmRunner implements Disposable {
   async #federatedArm(name: ArmName, isResult: boolean): Promise<Arm[]> {
     const { plan, store, folder } = this.#o
     const clients = this.#names()
-    const armPlan = planOfArm(plan, shapeOf(name) as { rounds: number; epochs: number })
-    const { aggregate, bytesUp, bytesOfStarts, seconds } = await runRounds({
+    const shape = shapeOf(name) as ArmShape
+    const armPlan = planOfArm(plan, shape)
+    const { aggregate, bytesUp, bytesOfStarts, seconds, clock } = await runFederated(name, {
       plan: armPlan,
       clients,
+      conditions: this.#o.conditions,
       concurrency: this.#o.concurrency,
       threads: this.#o.threads,
       signal: this.#o.job.signal,
-      updateOf: (client, start, signal) => this.#update(name, armPlan, client, start, signal),
-      exactOf: (round) => store.exact(name, round),
-      keepExact: (round, exact) => store.keepExact(name, round, exact),
-      onRound: (round, closed, spent) =>
-        this.#event({
-          event: 'aggregate',
-          arm: name,
-          round,
-          seconds: spent,
-          ranks: (closed.last ? closed.served.adapter : closed.exact).layers.map((layer) => layer.rank),
-          relativeError: closed.last ? closed.served.relativeError : 0,
-          ...(closed.last ? { method: closed.served.method, weights: closed.served.weights } : {}),
-        }),
+      leak: shape.leak,
+      store,
+      updateOf: (client, start, signal, beside) => this.#update(name, armPlan, client, start, signal, beside),
+      event: (event) => this.#event(event),
+      judge: async (adapter) => (await this.#judge(name, adapter)).overall.loss,
     })
     this.#adapters.set(name, aggregate.adapter)
     if (isResult && folder) await keepAdapter(folder, folder.adapterFolder, aggregate.adapter)
     const bytesDown =
       (Buffer.byteLength(planText(armPlan)) + travelBytes(aggregate.adapter)) * clients.length + bytesOfStarts
-    return [{ name, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
+    const told: Partial<Arm> = { strategy: armPlan.strategy?.name ?? 'fedavg', start: armPlan.start }
+    if (shape.leak) told.ablation = LEAK
+    if (this.#o.conditions.durationSpread > 0) told.clock = clock
+    return [{ name, ...told, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
   }
 
   /** A client's update of a round: the one that is kept, else by training. */
-  async #update(arm: string, plan: Plan, client: string, start: Start, signal: AbortSignal): Promise<Sent> {
+  async #update(
+    arm: string,
+    plan: Plan,
+    client: string,
+    start: Start,
+    signal: AbortSignal,
+    beside: Beside = {},
+  ): Promise<Sent> {
     const kept = await this.#o.store.update(arm, start.round, client)
     if (kept) return kept
-    return this.#train(arm, plan, client, this.#o.datasets.get(client) as Dataset, start, signal)
+    const more = { ...beside, optimizer: await this.#optimizer(arm, plan, client, start.round) }
+    return this.#train(arm, plan, client, this.#o.datasets.get(client) as Dataset, start, signal, more)
+  }
+
+  /** The optimizer's state that a client kept of its last visit; where the plan resets it, none. */
+  async #optimizer(arm: string, plan: Plan, client: string, round: number): Promise<Uint8Array | undefined> {
+    if (plan.train.optimizerState !== 'kept') return undefined
+    for (let before = round - 1; before >= 1; before--) {
+      const last = await this.#o.store.update(arm, before, client)
+      if (last) return last.optimizer
+    }
+    return undefined
   }
 
   async #train(
@@ -172,14 +189,14 @@ export class ArmRunner implements Disposable {
     data: Dataset,
     start: Start,
     signal: AbortSignal | undefined,
-    more: Pick<TrainJobOptions, 'orderOf'> = {},
+    more: Pick<VisitOptions, 'orderOf' | 'control' | 'correction' | 'optimizer'> = {},
   ): Promise<Sent> {
     checkAborted(signal)
     const { base, store, job, concurrency, threads } = this.#o
     const checkpoint = store.checkpoint(arm, start.round, client)
     const began = performance.now()
     const who = arm === 'pooled' ? {} : { client }
-    const bytes = await clientUpdate(base, data, plan, start, {
+    const visited = await clientUpdate(base, data, plan, start, {
       client,
       signal,
       threads: Math.max(1, Math.floor(threads / concurrency)),
@@ -190,13 +207,13 @@ export class ArmRunner implements Disposable {
       checkpointSeconds: this.#o.checkpointSeconds,
       resume: true,
       onProgress: ({ client: _, ...progress }) => job.onProgress?.({ ...progress, ...who, phase: `train ${arm}` }),
-      onStep: ({ step, steps, loss, tokens, gradientNorm, learningRate }) =>
+      onStep: ({ step, stepsBefore, loss, tokens, gradientNorm, learningRate }) =>
         this.#event({
           event: 'step',
           arm,
           ...who,
           round: start.round,
-          step: (start.round - 1) * steps + step,
+          step: stepsBefore + step,
           loss,
           tokens,
           gradientNorm,
@@ -205,8 +222,9 @@ export class ArmRunner implements Disposable {
       ...more,
     })
     const seconds = (performance.now() - began) / 1000
+    const { bytes } = visited
     const { info } = parseUpdate(bytes, plan)
-    await store.keepUpdate(arm, start.round, client, { bytes, seconds })
+    await store.keepUpdate(arm, start.round, client, { ...visited, seconds })
     if (checkpoint) await dropCheckpoint(checkpoint)
     const { lossBefore, lossAfter } = info
     await this.#event({
@@ -219,7 +237,7 @@ export class ArmRunner implements Disposable {
       lossBefore,
       lossAfter,
     })
-    return { bytes, seconds }
+    return { ...visited, seconds }
   }
 
   #judge(name: ArmName, adapter: Adapter | undefined) {

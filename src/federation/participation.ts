@@ -56,13 +56,11 @@ export function turnoutOf(
   const index = round * MOST_ATTEMPTS + attempt
   const chosen = permutation(all.length, seed, STREAM.participation, index).subarray(0, count)
   const asked = [...chosen].sort((x, y) => x - y)
-  const draws = new Draws(seed, STREAM.clientDropout, index)
-  const silent = new Set(all.map((_, i) => i).filter(() => draws.uniform() < conditions.clientDropout))
   const turnout: Turnout = { asked: [], arriving: [], dropped: [], late: [], seconds: 0 }
   for (const i of asked) {
     const name = all[i] as string
     turnout.asked.push(name)
-    if (silent.has(i)) turnout.dropped.push(name)
+    if (isSilent(seed, i, index, conditions)) turnout.dropped.push(name)
     else if (durationOf(seed, i, index, conditions) > conditions.deadline) turnout.late.push(name)
     else {
       turnout.arriving.push(name)
@@ -72,6 +70,15 @@ export function turnoutOf(
   // The server does not know who went silent: it waits for the deadline where there is one.
   const waits = turnout.late.length + turnout.dropped.length > 0 && Number.isFinite(conditions.deadline)
   return waits ? { ...turnout, seconds: conditions.deadline } : turnout
+}
+
+/**
+ * Whether a client that was asked sends nothing.
+ * @param client its place among the sorted names
+ */
+export function isSilent(seed: number, client: number, visit: number, { clientDropout }: Conditions): boolean {
+  if (clientDropout === 0) return false
+  return new Draws(seed, STREAM.clientDropout + client * 2 ** 8, visit).uniform() < clientDropout
 }
 
 /** A round is drawn at most this often. */

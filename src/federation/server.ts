@@ -4,20 +4,35 @@ import { peftFiles } from '../adapter/peft-save.js'
 import { type Aggregate, type FinishOptions, openAggregator } from '../aggregate/aggregator.js'
 import { exactAggregate } from '../aggregate/exact.js'
 import type { LayerJobs } from '../aggregate/layers.js'
+import { serveAdapter } from '../aggregate/serve.js'
+import { byClient } from '../aggregate/sums.js'
+import { resolveWeights } from '../aggregate/weights.js'
+import { OneroundError } from '../errors.js'
 import type { Start } from '../train/start.js'
-import type { Plan } from '../update/plan.js'
+import { FEDAVG, type Plan } from '../update/plan.js'
+import { servesOwnStep } from '../update/strategy-checks.js'
 import { parseUpdate, readUpdate, type Update } from '../update/update.js'
+import { strategyOf } from './strategies/choose.js'
+import { nothing } from './strategies/combination.js'
+import type { ServerState } from './strategies/strategy.js'
 
 /** A round at the server, after its last update. */
 export type Closed =
-  /** more rounds follow: what the next one starts from, exact */
-  | { last: false; exact: Adapter }
+  /** more rounds follow: what the next one starts from, exact, and what the strategy keeps until then */
+  | { last: false; exact: Adapter; state: ServerState }
   /** the plan's last round: what is served, by the plan's method */
   | { last: true; served: Aggregate }
 
+export interface CloseOptions extends LayerJobs {
+  finish?: FinishOptions
+  /** what the strategy kept of the round before: the `state` of its closing; none in round 1 */
+  state?: ServerState | undefined
+}
+
 /**
- * The server's whole part in a round: checks every update against plan, round and start, and sums. After the last round
- * the plan's method makes the adapter that is served; before it the sum stays exact, so that no round loses anything.
+ * The server's whole part in a round: checks every update against plan, round and start, sums, and takes the strategy's
+ * step. After the last round the plan's method makes the adapter that is served; before it everything stays exact, so
+ * that no round loses anything.
  * Needs no base model and no data. The order of the updates changes no bit.
  * @param updates files, bytes of files, or updates
  */
@@ -25,7 +40,7 @@ export async function closeRound(
   plan: Plan,
   start: Start,
   updates: Iterable<Update | Uint8Array | string>,
-  o: LayerJobs & { finish?: FinishOptions } = {},
+  o: CloseOptions = {},
 ): Promise<Closed> {
   const { round, sha256: startSha256, overlay } = start
   const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay })
@@ -40,8 +55,34 @@ export async function closeRound(
     await aggregator.add(update)
     taken.push(update)
   }
-  if (round < plan.rounds) return { last: false, exact: await exactAggregate(plan, taken, overlay, o) }
-  return { last: true, served: await aggregator.finish(o.finish) }
+  const isLast = round === plan.rounds
+  if (!servesOwnStep(plan)) {
+    if (isLast) return { last: true, served: await aggregator.finish(o.finish) }
+    return { last: false, exact: await exactAggregate(plan, taken, overlay, o), state: {} }
+  }
+  const rule = plan.strategy ?? FEDAVG
+  if (round > 1 && o.state === undefined) throw noState(rule.name, round)
+  const mean = await exactAggregate(plan, taken, overlay, o)
+  const { next, state } = await strategyOf(rule).step({
+    start: start.exact ?? nothing,
+    mean,
+    state: o.state ?? {},
+    jobs: o,
+  })
+  if (!isLast) return { last: false, exact: next, state }
+  const weights = resolveWeights(
+    plan.aggregate.weights,
+    byClient(taken).map((update) => update.info),
+  )
+  return { last: true, served: await serveAdapter(plan, next, weights, o) }
+}
+
+function noState(name: string, round: number): OneroundError {
+  return new OneroundError('ARGUMENT', `The strategy '${name}' needs what the server kept of round ${round - 1}.`, {
+    found: 'no state',
+    expected: "the `state` of that round's closing",
+    fix: 'Pass it on (API: state), or run all rounds by simulate, which does.',
+  })
 }
 
 /** Bytes of an adapter on its way to a client: its weights files, as `save` writes them. */

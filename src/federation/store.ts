@@ -4,10 +4,11 @@ import type { Adapter } from '../adapter/adapter.js'
 import { adapterFileNames, foundAdapterFiles, loadAdapter } from '../adapter/folder.js'
 import { writeAtomic } from '../run/atomic.js'
 import type { RunFolder } from '../run/folder.js'
+import type { Visited } from './client.js'
+import type { ServerState } from './strategies/strategy.js'
 
-/** An update's bytes, and what they cost. */
-export interface Sent {
-  bytes: Uint8Array
+/** An update's bytes, what lay beside them, and what they cost. */
+export interface Sent extends Visited {
   /** of training */
   seconds: number
 }
@@ -19,6 +20,9 @@ export interface Store {
   /** the exact aggregate after a round */
   exact(arm: string, round: number): Promise<Adapter | undefined>
   keepExact(arm: string, round: number, exact: Adapter): Promise<void>
+  /** what a strategy's server kept after a round, beside the exact aggregate */
+  serverState(arm: string, round: number): Promise<ServerState | undefined>
+  keepServerState(arm: string, round: number, state: ServerState): Promise<void>
   /** where a client's unfinished training may be kept; undefined: nowhere */
   checkpoint(arm: string, round: number, client: string): string | undefined
   result(key: string): unknown
@@ -29,46 +33,85 @@ export interface Store {
 export function memoryStore(): Store {
   const updates = new Map<string, Sent>()
   const exacts = new Map<string, Adapter>()
+  const states = new Map<string, ServerState>()
   const results = new Map<string, unknown>()
   return {
     update: async (...place) => updates.get(place.join('/')),
     keepUpdate: async (arm, round, client, sent) => void updates.set([arm, round, client].join('/'), sent),
     exact: async (...place) => exacts.get(place.join('/')),
     keepExact: async (arm, round, exact) => void exacts.set([arm, round].join('/'), exact),
+    serverState: async (...place) => states.get(place.join('/')),
+    keepServerState: async (arm, round, state) => void states.set([arm, round].join('/'), state),
     checkpoint: () => undefined,
     result: (key) => results.get(key),
     keepResult: async (key, value) => void results.set(key, value),
   }
 }
 
+/** Files that lie beside an update: one travels with it, the other stays at its client. */
+const besides = ['control', 'optimizer'] as const
+
+/** An arm's name as a part of a path. */
+const placeOf = (arm: string) => arm.replaceAll(':', '-')
+
 /** A run folder: a file counts only when its digest stands in the folder's state, so nothing half-written is taken for whole. */
 export function folderStore(folder: RunFolder): Store {
+  const updateFile = (arm: string, round: number, client: string) => folder.updateFile(placeOf(arm), round, client)
+  const stateFolder = (arm: string, round: number) => folder.stateFolder(placeOf(arm), round)
   return {
     async update(arm, round, client) {
-      const file = folder.updateFile(arm, round, client)
+      const file = updateFile(arm, round, client)
       if (!(await folder.finished(file))) return undefined
       const seconds = folder.result(`seconds/${arm}/${round}/${client}`)
-      return { bytes: await readFile(file), seconds: typeof seconds === 'number' ? seconds : Number.NaN }
+      const sent: Sent = { bytes: await readFile(file), seconds: typeof seconds === 'number' ? seconds : Number.NaN }
+      for (const what of besides) {
+        const beside = besideOf(file, what)
+        if (await folder.finished(beside)) sent[what] = await readFile(beside)
+      }
+      return sent
     },
     async keepUpdate(arm, round, client, sent) {
-      const file = folder.updateFile(arm, round, client)
+      const file = updateFile(arm, round, client)
+      for (const what of besides) {
+        const bytes = sent[what]
+        if (bytes === undefined) continue
+        await writeAtomic(besideOf(file, what), bytes)
+        await folder.finish(besideOf(file, what))
+      }
       await writeAtomic(file, sent.bytes)
       await folder.setResult(`seconds/${arm}/${round}/${client}`, sent.seconds)
       await folder.finish(file)
     },
     async exact(arm, round) {
-      const path = folder.stateFolder(arm, round)
+      const path = stateFolder(arm, round)
       return (await isFinished(folder, path)) ? loadAdapter(path) : undefined
     },
     async keepExact(arm, round, exact) {
-      const path = folder.stateFolder(arm, round)
-      await keepAdapter(folder, path, exact)
+      await keepAdapter(folder, stateFolder(arm, round), exact)
     },
-    checkpoint: (arm, round, client) => `${folder.updateFile(arm, round, client)}.checkpoint`,
+    async serverState(arm, round) {
+      const names = folder.result(`server/${arm}/${round}`)
+      if (!Array.isArray(names)) return undefined
+      const state: Record<string, Adapter> = {}
+      for (const name of names.map(String)) {
+        const path = join(stateFolder(arm, round), name)
+        if (!(await isFinished(folder, path))) return undefined
+        state[name] = await loadAdapter(path)
+      }
+      return state
+    },
+    async keepServerState(arm, round, state) {
+      for (const [name, adapter] of Object.entries(state))
+        await keepAdapter(folder, join(stateFolder(arm, round), name), adapter)
+      await folder.setResult(`server/${arm}/${round}`, Object.keys(state))
+    },
+    checkpoint: (arm, round, client) => `${updateFile(arm, round, client)}.checkpoint`,
     result: (key) => folder.result(key),
     keepResult: (key, value) => folder.setResult(key, value),
   }
 }
+
+const besideOf = (file: string, what: string) => file.replace(/\.update\.safetensors$/, `.${what}.safetensors`)
 
 /** Saves an adapter in a run folder and marks all of its files as finished. */
 export async function keepAdapter(folder: RunFolder, path: string, adapter: Adapter): Promise<void> {

@@ -21,8 +21,9 @@ export const adamw = {
 export interface StepRecord {
   /** optimizer steps done in this round, from 1 */
   step: number
-  /** optimizer steps of this round */
+  /** optimizer steps of this round, and of those before it */
   steps: number
+  stepsBefore: number
   /** mean over the step's trained tokens, nats */
   loss: number
   tokens: number
@@ -98,6 +99,7 @@ export async function runSteps(job: LocalJob): Promise<void> {
       await job.onStep?.({
         step: done + 1,
         steps,
+        stepsBefore: job.stepsBefore,
         loss: result.loss,
         tokens: result.tokens,
         gradientNorm: result.gradientNorm,

@@ -75,6 +75,12 @@ export function startFrom(plan: Plan, round: number, exact: Adapter | undefined)
   return { ...common, trained: trainable, overlay }
 }
 
+/** The same start at another visit of a client: overlay and digest are shared. */
+export function atVisit(plan: Plan, start: Start, round: number): Start {
+  const isRedrawn = plan.start === 'fresh' && start.exact !== undefined
+  return { ...start, round, trained: isRedrawn ? freshFactors(plan, round) : start.trained }
+}
+
 /**
  * New factors with B = 0. A is drawn anew each round, so that rounds do not all move in the same few directions; only
  * SCAFFOLD stays with round 1's, since its control variates of earlier rounds are coordinates along those.

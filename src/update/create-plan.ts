@@ -2,8 +2,8 @@ import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
 import { resolveLayers } from './layers.js'
 import { parsePlan } from './plan.js'
-import { STRATEGY_KEYS, type StrategyOptions, strategyOptions } from './strategy-options.js'
 import type { LoraTrainable, Method, Plan, PlanData, Share, TrainOptions, Weights } from './plan-schema.js'
+import { STRATEGY_KEYS, type StrategyOptions, strategyOptions } from './strategy-options.js'
 
 /** The plan's fields in one flat list; what is left out takes the default. */
 export interface PlanOptions

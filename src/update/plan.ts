@@ -11,8 +11,8 @@ import { schemaError } from './schema-error.js'
 import { checkStrategy } from './strategy-checks.js'
 
 export { type LinearLayer, resolveLayers } from './layers.js'
-export { FEDAVG, type StrategyName, type StrategyRule } from './strategy-schema.js'
 export type { LoraTrainable, Method, Plan, PlanData, Share, Trainable, TrainOptions, Weights } from './plan-schema.js'
+export { FEDAVG, type StrategyName, type StrategyRule } from './strategy-schema.js'
 
 const FIX = 'Correct the plan, or make a new one with: oneround plan.'
 

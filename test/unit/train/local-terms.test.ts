@@ -48,7 +48,10 @@ function open(slot: Slot, more: Partial<SessionOptions> = {}): NativeSession {
   return new (native().Session)(base.weights, { ...options, ...more })
 }
 
-const random = (count: number, stream: number) => native().random(11, stream, count, 'normal').map((x) => x * 0.3)
+const random = (count: number, stream: number) =>
+  native()
+    .random(11, stream, count, 'normal')
+    .map((x) => x * 0.3)
 
 /** The gradient that a step of this session takes from `values`. */
 async function gradient(session: NativeSession, values: Float32Array, o: Partial<StepOptions> = {}) {
