@@ -46,6 +46,8 @@ interface Visit {
   sent?: Sent | undefined
 }
 
+type Take = (visit: Visit, update: Update, sent: Sent) => Promise<void>
+
 /** A plan with the strategy fedbuff or running-mean: every client makes plan.rounds visits. */
 export function runAsynchronous(o: AsynchronousOptions): Promise<RoundsResult> {
   const rule = o.plan.strategy
@@ -125,7 +127,7 @@ async function runRunningMean(o: AsynchronousOptions): Promise<RoundsResult> {
 async function eachArrival(
   o: AsynchronousOptions,
   begin: (round: number) => { start: Start; version: number },
-  take: (visit: Visit, update: Update, sent: Sent) => Promise<void>,
+  take: Take,
 ): Promise<void> {
   const { plan, conditions } = o
   const { seed } = plan.train
@@ -139,22 +141,26 @@ async function eachArrival(
       time: now + durationOf(seed, place, round, conditions),
     })
   for (const [place, client] of [...o.clients].sort().entries()) go(client, place, 1, 0)
-  for (;;) {
+  while (underway.length > 0) {
     checkAborted(o.signal)
     underway.sort((x, y) => x.time - y.time || x.place - y.place)
-    const visit = underway[0]
-    if (visit === undefined) return
-    if (!isSilent(seed, visit.place, visit.round, conditions)) {
-      if (visit.sent === undefined) await trainNext(o, underway)
-      const sent = visit.sent as Sent | undefined
-      if (sent === undefined) throw new TypeError('a visit that trained has sent its update')
-      const update = parseUpdate(sent.bytes, plan)
-      checkUpdate(plan, update, { round: visit.round, startSha256: visit.start.sha256 })
-      await take(visit, update, sent)
-    }
-    underway.shift()
-    if (visit.round < plan.rounds) go(visit.client, visit.place, visit.round + 1, visit.time)
+    // Whoever ends at one moment begins again after all of them have arrived: so equal clients are rounds.
+    const moment = underway.filter((visit) => visit.time === underway[0]?.time)
+    for (const visit of moment) await arrival(o, visit, underway, take)
+    underway.splice(0, moment.length)
+    for (const { client, place, round, time } of moment) if (round < plan.rounds) go(client, place, round + 1, time)
   }
+}
+
+/** A visit ends: its update is checked and taken, unless the client went silent. */
+async function arrival(o: AsynchronousOptions, visit: Visit, underway: readonly Visit[], take: Take): Promise<void> {
+  if (isSilent(o.plan.train.seed, visit.place, visit.round, o.conditions)) return
+  if (visit.sent === undefined) await trainNext(o, underway)
+  const sent = visit.sent as Sent | undefined
+  if (sent === undefined) throw new TypeError('a visit that trained has sent its update')
+  const update = parseUpdate(sent.bytes, o.plan)
+  checkUpdate(o.plan, update, { round: visit.round, startSha256: visit.start.sha256 })
+  await take(visit, update, sent)
 }
 
 /** Trains the visits that arrive next, as many as may at once. */

@@ -76,6 +76,7 @@ export async function train(
   o: TrainJobOptions & { round?: number; start?: Adapter },
 ): Promise<Update> {
   checkClient(plan, o.client)
+  checkAlone(plan, o)
   await checkBase(base, plan)
   return trainFrom(base, data, plan, startOfRound(plan, o.round ?? 1, o.start), o)
 }
@@ -195,6 +196,28 @@ async function trainIn(
   o.onEnd?.({ parameters: session.parameters(), rates: numbers.rates, optimizer: session.optimizerState() })
   if (o.checkpoint && !o.keepCheckpoint) await dropCheckpoint(o.checkpoint)
   return update
+}
+
+/** What one call without memory cannot do is refused: training on without it would be another method, silently. */
+function checkAlone(plan: Plan, o: TrainJobOptions & { round?: number }): void {
+  const name = plan.strategy?.name
+  if (name === 'scaffold' || name === 'fedbuff') {
+    throw new OneroundError('UNSUPPORTED', `The strategy '${name}' is not built for single update files yet.`, {
+      found: name,
+      expected: name === 'scaffold' ? 'control variates beside the updates' : 'a clock over all clients',
+      fix: 'Run it with simulate.',
+    })
+  }
+  if (plan.train.optimizerState !== 'kept' || (o.round ?? 1) === 1 || o.optimizerState) return
+  throw new OneroundError(
+    'ARGUMENT',
+    `The plan keeps optimizer states, and none of round ${(o.round ?? 1) - 1} is given.`,
+    {
+      found: 'no optimizerState',
+      expected: 'what onEnd told of the round before',
+      fix: 'Pass it (API: optimizerState), or run the federation with simulate.',
+    },
+  )
 }
 
 /** The server would refuse the update of a stranger; better before hours of training. */
