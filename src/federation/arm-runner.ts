@@ -7,8 +7,9 @@ import { dropCheckpoint } from '../train/checkpoint.js'
 import { checkAborted, type JobOptions } from '../train/job.js'
 import { SessionPool } from '../train/session.js'
 import { initialStart, type Start } from '../train/start.js'
+import { decodeUpdate } from '../update/decode.js'
 import { type Plan, planText } from '../update/plan.js'
-import { parseUpdate } from '../update/update.js'
+import { openUpdate } from '../update/update.js'
 import { type Arm, type ArmName, type ArmShape, horizonOf, LEAK, planOfArm, shapeOf } from './arms.js'
 import { clientUpdate, type VisitOptions } from './client.js'
 import { runFederated } from './federated.js'
@@ -84,16 +85,19 @@ export class ArmRunner implements Disposable {
   /** Each client alone, over the whole horizon: these are the updates of one round at that horizon, so they train once. */
   async #clientArms(): Promise<Arm[]> {
     const { plan } = this.#o
-    const shape = { rounds: 1, epochs: horizonOf(plan) }
+    // A strategy that changes local training has no part in training alone.
+    const isLocal = plan.strategy?.name === 'fedprox' || plan.strategy?.name === 'scaffold'
+    const shape: ArmShape = { rounds: 1, epochs: horizonOf(plan), ...(isLocal ? { strategy: 'fedavg' } : {}) }
     const armPlan = planOfArm(plan, shape)
+    const kept = `1x${shape.epochs}${isLocal ? ':fedavg' : ''}`
     const start = initialStart(armPlan)
     const sent = new Map<string, Sent>()
     await eachLimited(this.#names(), this.#o.concurrency, this.#o.job.signal, async (client, signal) => {
-      sent.set(client, await this.#update(`1x${shape.epochs}`, armPlan, client, start, signal))
+      sent.set(client, await this.#update(kept, armPlan, client, start, signal))
     })
     const arms: Arm[] = []
-    for (const [client, { bytes, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const { adapter } = parseUpdate(bytes, armPlan)
+    for (const [client, { source, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const { adapter } = await openUpdate(source, armPlan)
       arms.push({
         name: 'client',
         client,
@@ -116,7 +120,7 @@ export class ArmRunner implements Disposable {
       (await this.#train('pooled', pooled.plan, 'pooled', pooled.data, start, this.#o.job.signal, {
         orderOf: pooled.orderOf,
       }))
-    const { adapter } = parseUpdate(sent.bytes, pooled.plan)
+    const { adapter } = await openUpdate(sent.source, pooled.plan)
     const bytesDown = (Buffer.byteLength(planText(plan)) + travelBytes(adapter)) * this.#names().length
     return [
       {
@@ -219,12 +223,13 @@ export class ArmRunner implements Disposable {
           gradientNorm,
           learningRate,
         }),
+      onEvaluation: (record) => this.#event({ event: 'evaluation', arm, ...who, round: start.round, ...record }),
       ...more,
     })
     const seconds = (performance.now() - began) / 1000
     const { bytes } = visited
-    const { info } = parseUpdate(bytes, plan)
-    await store.keepUpdate(arm, start.round, client, { ...visited, seconds })
+    const { info } = decodeUpdate(bytes, 'The update')
+    const sent = await store.keepUpdate(arm, start.round, client, visited, seconds)
     if (checkpoint) await dropCheckpoint(checkpoint)
     const { lossBefore, lossAfter } = info
     await this.#event({
@@ -237,7 +242,7 @@ export class ArmRunner implements Disposable {
       lossBefore,
       lossAfter,
     })
-    return { ...visited, seconds }
+    return sent
   }
 
   #judge(name: ArmName, adapter: Adapter | undefined) {

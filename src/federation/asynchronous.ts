@@ -1,12 +1,13 @@
 /** Federations without rounds: clients come when they are ready, on a simulated clock, and nobody waits. */
 import type { Adapter } from '../adapter/adapter.js'
+import { exactForm } from '../aggregate/exact.js'
 import { serveAdapter } from '../aggregate/serve.js'
 import { weightOf } from '../aggregate/weights.js'
 import { OneroundError } from '../errors.js'
 import { checkAborted } from '../train/job.js'
 import { atVisit, type Start, startFrom } from '../train/start.js'
 import { checkUpdate } from '../update/checks.js'
-import { parseUpdate, type Update } from '../update/update.js'
+import { openUpdate, type Update } from '../update/update.js'
 import { eachLimited } from './limited.js'
 import { durationOf, everybody, isSilent } from './participation.js'
 import type { RoundsOptions, RoundsResult } from './rounds.js'
@@ -71,7 +72,7 @@ async function runBuffered(o: AsynchronousOptions, rule: FedBuffRule): Promise<R
     result.seconds += (performance.now() - began) / 1000
     buffer = []
     version++
-    start = startFrom(plan, 1, server)
+    start = startFrom(plan, 1, await exactForm(plan, server, jobs))
   }
   const begin = (round: number) => {
     if (version > 0) result.bytesOfStarts += travelBytes(server)
@@ -158,7 +159,7 @@ async function arrival(o: AsynchronousOptions, visit: Visit, underway: readonly 
   if (visit.sent === undefined) await trainNext(o, underway)
   const sent = visit.sent as Sent | undefined
   if (sent === undefined) throw new TypeError('a visit that trained has sent its update')
-  const update = parseUpdate(sent.bytes, o.plan)
+  const update = await openUpdate(sent.source, o.plan)
   checkUpdate(o.plan, update, { round: visit.round, startSha256: visit.start.sha256 })
   await take(visit, update, sent)
 }
@@ -174,7 +175,7 @@ async function trainNext(o: AsynchronousOptions, underway: readonly Visit[]): Pr
 }
 
 function tally(result: Omit<RoundsResult, 'aggregate'>, sent: Sent, visit: Visit): void {
-  result.bytesUp += sent.bytes.byteLength
+  result.bytesUp += sent.bytes
   result.seconds += sent.seconds
   result.clock = visit.time
 }

@@ -1,10 +1,12 @@
 import type { Dataset } from '../data/dataset.js'
 import type { Model } from '../model/open.js'
-import { flatten, parameterCount } from '../train/slots.js'
+import { baseTensors, turn } from '../model/tensors.js'
+import { flatten } from '../train/slots.js'
 import type { Start } from '../train/start.js'
 import { type OptimizerState, type TrainingEnd, type TrainJobOptions, trainFrom } from '../train/train.js'
+import { updateCount } from '../update/layers.js'
 import { type Plan, planSha256 } from '../update/plan.js'
-import { serializeUpdate } from '../update/update.js'
+import { serializeUpdate, type Update } from '../update/update.js'
 import { type ControlVariate, controlDifference } from './strategies/scaffold.js'
 import { decodeVectors, encodeVectors, type VectorLabels } from './vectors.js'
 
@@ -40,15 +42,13 @@ export async function clientUpdate(
   const isKept = plan.train.optimizerState === 'kept'
   const update = await trainFrom(base, data, plan, start, {
     ...o,
-    ...(o.optimizer
-      ? { optimizerState: readOptimizer(o.optimizer, plan, o.client, parameterCount(start.trained.layers)) }
-      : {}),
+    ...(o.optimizer ? { optimizerState: readOptimizer(o.optimizer, plan, o.client, updateCount(plan)) } : {}),
     onEnd: o.control || isKept ? (told) => (end = told) : undefined,
   })
   const visited: Visited = { bytes: serializeUpdate(update) }
   if (end === undefined) return visited
   if (o.control) {
-    const difference = controlDifference(o.control, flatten(start.trained.layers), end.parameters, end.rates)
+    const difference = controlDifference(o.control, movedBy(update, start, base), end.rates)
     visited.control = encodeVectors(controlLabels(plan, o.client, start), { difference })
   }
   if (isKept) {
@@ -61,6 +61,23 @@ export async function clientUpdate(
     })
   }
   return visited
+}
+
+/** End minus start, flat as the session's parameters. */
+function movedBy({ adapter }: Update, start: Start, base: Model): Float32Array {
+  if (adapter.dense.length === 0) {
+    const from = flatten(start.trained.layers)
+    return flatten(adapter.layers).map((value, i) => value - (from[i] ?? 0))
+  }
+  const moved = new Float32Array(adapter.dense.reduce((sum, { values }) => sum + values.length, 0))
+  // An update has Hugging Face's shapes, a session the file's.
+  const turned = new Set(baseTensors(base.spec).flatMap((tensor) => (tensor.turned ? [tensor.name] : [])))
+  let at = 0
+  for (const { name, shape, values } of adapter.dense) {
+    moved.set(turned.has(name) ? turn(values, shape[0] ?? 0, shape[1] ?? 0) : values, at)
+    at += values.length
+  }
+  return moved
 }
 
 /** A client's c_i' - c_i from the file that it sent. */

@@ -2,10 +2,10 @@ import type { Adapter } from '../adapter/adapter.js'
 import type { Aggregate } from '../aggregate/aggregator.js'
 import { resolveWeights } from '../aggregate/weights.js'
 import { checkAborted } from '../train/job.js'
-import { parameterCount } from '../train/slots.js'
 import { type Start, startOfRound } from '../train/start.js'
+import { updateCount } from '../update/layers.js'
 import type { Plan } from '../update/plan.js'
-import { parseUpdate, type Update } from '../update/update.js'
+import { openUpdate, type UpdateInfo } from '../update/update.js'
 import { readControl } from './client.js'
 import { eachLimited } from './limited.js'
 import { type Conditions, checkQuorum, everybody, type Turnout, turnoutOf } from './participation.js'
@@ -68,7 +68,7 @@ export async function runRounds(o: RoundsOptions): Promise<RoundsResult> {
   // Clients are taken by name, so that neither the order given nor who is ready first can change a bit.
   const clients = [...o.clients].sort()
   const result = { bytesUp: 0, bytesOfStarts: 0, seconds: 0, clock: 0 }
-  const controls = plan.strategy?.name === 'scaffold' ? new ControlVariates(parameterCount(plan.layers)) : undefined
+  const controls = plan.strategy?.name === 'scaffold' ? new ControlVariates(updateCount(plan)) : undefined
   let exact: Adapter | undefined
   let state: ServerState = {}
   for (let round = 1; ; round++) {
@@ -80,19 +80,19 @@ export async function runRounds(o: RoundsOptions): Promise<RoundsResult> {
     if (exact) result.bytesOfStarts += (travelBytes(exact) + besideBytes) * turnout.asked.length
     const sent = await visits(o, turnout.arriving, start, controls)
     for (const { bytes, control, seconds } of sent) {
-      result.bytesUp += bytes.byteLength + (control?.byteLength ?? 0)
+      result.bytesUp += bytes + (control?.byteLength ?? 0)
       result.seconds += seconds
     }
     checkAborted(o.signal)
-    const updates = sent.map(({ bytes }) => parseUpdate(bytes, plan))
-    if (controls) takeControls(controls, plan, start, updates, sent, clients.length)
+    if (controls) await takeControls(controls, plan, start, sent, clients.length)
     const kept = round < plan.rounds ? await keptRound(o, round) : undefined
     if (kept) {
       ;({ exact, state } = kept)
       continue
     }
     const began = performance.now()
-    const closed = await closeRound(plan, start, updates, { threads: o.threads, signal: o.signal, state })
+    const sources = sent.map(({ source }) => source)
+    const closed = await closeRound(plan, start, sources, { threads: o.threads, signal: o.signal, state })
     const seconds = (performance.now() - began) / 1000
     result.seconds += seconds
     await o.onRound?.(round, closed, seconds)
@@ -130,28 +130,26 @@ async function visits(
     const beside = controls ? { control: controls.server, correction: controls.correction(client) } : {}
     const one = await o.updateOf(client, from, signal, beside)
     sent.set(client, one)
-    if (o.leak) from = { ...start, trained: parseUpdate(one.bytes, o.plan).adapter }
+    if (o.leak) from = { ...start, trained: (await openUpdate(one.source, o.plan)).adapter }
   })
   return names.map((name) => sent.get(name) as Sent)
 }
 
-function takeControls(
+async function takeControls(
   controls: ControlVariates,
   plan: Plan,
   start: Start,
-  updates: readonly Update[],
   sent: readonly Sent[],
   clients: number,
-): void {
-  const weights = resolveWeights(
-    plan.aggregate.weights,
-    updates.map(({ info }) => info),
-  )
-  const shareOfAll = updates.length / clients
-  for (const [i, { info }] of updates.entries()) {
+): Promise<void> {
+  const infos: UpdateInfo[] = []
+  for (const { source } of sent) infos.push((await openUpdate(source, plan)).info)
+  const weights = resolveWeights(plan.aggregate.weights, infos)
+  const shareOfAll = infos.length / clients
+  for (const [i, { client }] of infos.entries()) {
     const bytes = sent[i]?.control ?? new Uint8Array()
-    const difference = readControl(bytes, plan, info.client, start, controls.server.length)
-    controls.take(info.client, difference, (weights[info.client] ?? 0) * shareOfAll)
+    const difference = readControl(bytes, plan, client, start, controls.server.length)
+    controls.take(client, difference, (weights[client] ?? 0) * shareOfAll)
   }
 }
 

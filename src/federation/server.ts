@@ -2,7 +2,8 @@ import type { Adapter } from '../adapter/adapter.js'
 import { serializeDense } from '../adapter/folder-save.js'
 import { peftFiles } from '../adapter/peft-save.js'
 import { type Aggregate, type FinishOptions, openAggregator } from '../aggregate/aggregator.js'
-import { exactAggregate } from '../aggregate/exact.js'
+import { exactAggregate, exactForm } from '../aggregate/exact.js'
+import { frozenFactors } from '../aggregate/frozen.js'
 import type { LayerJobs } from '../aggregate/layers.js'
 import { serveAdapter } from '../aggregate/serve.js'
 import { byClient } from '../aggregate/sums.js'
@@ -11,7 +12,7 @@ import { OneroundError } from '../errors.js'
 import type { Start } from '../train/start.js'
 import { FEDAVG, type Plan } from '../update/plan.js'
 import { servesOwnStep } from '../update/strategy-checks.js'
-import { parseUpdate, readUpdate, type Update } from '../update/update.js'
+import { isBytesOrFile, openUpdate, type Update } from '../update/update.js'
 import { strategyOf } from './strategies/choose.js'
 import { nothing } from './strategies/combination.js'
 import type { ServerState } from './strategies/strategy.js'
@@ -42,39 +43,64 @@ export async function closeRound(
   updates: Iterable<Update | Uint8Array | string>,
   o: CloseOptions = {},
 ): Promise<Closed> {
-  const { round, sha256: startSha256, overlay } = start
-  const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay })
-  const taken: Update[] = []
-  for (const source of updates) {
-    const update =
-      typeof source === 'string'
-        ? await readUpdate(source, plan)
-        : source instanceof Uint8Array
-          ? parseUpdate(source, plan)
-          : source
-    await aggregator.add(update)
-    taken.push(update)
-  }
-  const isLast = round === plan.rounds
-  if (!servesOwnStep(plan)) {
-    if (isLast) return { last: true, served: await aggregator.finish(o.finish) }
-    return { last: false, exact: await exactAggregate(plan, taken, overlay, o), state: {} }
-  }
   const rule = plan.strategy ?? FEDAVG
-  if (round > 1 && o.state === undefined) throw noState(rule.name, round)
-  const mean = await exactAggregate(plan, taken, overlay, o)
+  const isLast = start.round === plan.rounds
+  if (start.round > 1 && o.state === undefined && servesOwnStep(plan)) throw noState(rule.name, start.round)
+  const summed = await sumRound(plan, start, updates, o)
+  if (!servesOwnStep(plan)) {
+    return isLast
+      ? { last: true, served: await summed.served() }
+      : { last: false, exact: await summed.mean(), state: {} }
+  }
   const { next, state } = await strategyOf(rule).step({
     start: start.exact ?? nothing,
-    mean,
+    mean: await summed.mean(),
     state: o.state ?? {},
     jobs: o,
   })
-  if (!isLast) return { last: false, exact: next, state }
-  const weights = resolveWeights(
-    plan.aggregate.weights,
-    byClient(taken).map((update) => update.info),
-  )
-  return { last: true, served: await serveAdapter(plan, next, weights, o) }
+  if (!isLast) return { last: false, exact: await exactForm(plan, next, o), state }
+  return { last: true, served: await serveAdapter(plan, next, summed.weights(), o) }
+}
+
+/** A round's checked updates, and what can be made of them. */
+interface Summed {
+  /** sum_i p_i dW_i, exact */
+  mean(): Promise<Adapter>
+  /** the same by the plan's method */
+  served(): Promise<Aggregate>
+  weights(): Record<string, number>
+}
+
+async function sumRound(
+  plan: Plan,
+  start: Start,
+  updates: Iterable<Update | Uint8Array | string>,
+  o: CloseOptions,
+): Promise<Summed> {
+  const { round, sha256: startSha256 } = start
+  if (plan.train.trainable.kind === 'full') {
+    const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, dense: start.dense })
+    for (const source of updates) await aggregator.add(source)
+    const served = await aggregator.finish(round < plan.rounds ? {} : o.finish)
+    return { mean: async () => served.adapter, served: async () => served, weights: () => served.weights }
+  }
+  const overlay = frozenFactors(start.overlay, start.dense)
+  const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay })
+  const taken: Update[] = []
+  for (const source of updates) {
+    const update = isBytesOrFile(source) ? await openUpdate(source, plan) : source
+    await aggregator.add(update)
+    taken.push(update)
+  }
+  return {
+    mean: () => exactAggregate(plan, taken, overlay, o),
+    served: () => aggregator.finish(o.finish),
+    weights: () =>
+      resolveWeights(
+        plan.aggregate.weights,
+        byClient(taken).map((update) => update.info),
+      ),
+  }
 }
 
 function noState(name: string, round: number): OneroundError {

@@ -10,7 +10,7 @@ import { checkBase } from '../train/prepare.js'
 import { dataDigest } from '../train/train.js'
 import { type Plan, planText } from '../update/plan.js'
 import { ArmRunner } from './arm-runner.js'
-import { type Arm, type ArmName, checkArmPlans, checkCompare, defaultCompare, resultArm } from './arms.js'
+import { type Arm, type ArmName, checkArmPlans, checkCompare, checkHorizon, defaultCompare, resultArm } from './arms.js'
 import { type Conditions, checkConditions } from './participation.js'
 import { folderStore, memoryStore } from './store.js'
 
@@ -45,6 +45,7 @@ export async function simulate(
   const compare = checkCompare(o.compare ?? defaultCompare(plan))
   checkArmPlans(plan, compare)
   const conditions = checkConditions(o.conditions ?? {})
+  checkHorizon(plan, compare)
   const concurrency = checkConcurrency(o.concurrency ?? 1)
   const threads = threadsOf(o)
   const datasets = checkClients(clients, plan)

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Adapter } from '../adapter/adapter.js'
 import { adapterFileNames, foundAdapterFiles, loadAdapter } from '../adapter/folder.js'
@@ -7,16 +7,24 @@ import type { RunFolder } from '../run/folder.js'
 import type { Visited } from './client.js'
 import type { ServerState } from './strategies/strategy.js'
 
-/** An update's bytes, what lay beside them, and what they cost. */
-export interface Sent extends Visited {
+/** An update on its way to the server, and what it cost. */
+export interface Sent {
+  /** the update's bytes, or the file that holds them: full updates of many clients need not lie in memory together */
+  source: Uint8Array | string
+  /** length of the update */
+  bytes: number
   /** of training */
   seconds: number
+  /** what lay beside the update; see Visited */
+  control?: Uint8Array | undefined
+  optimizer?: Uint8Array | undefined
 }
 
 /** Who carries files between clients and server: memory, or a run folder that survives a kill. */
 export interface Store {
   update(arm: string, round: number, client: string): Promise<Sent | undefined>
-  keepUpdate(arm: string, round: number, client: string, sent: Sent): Promise<void>
+  /** Takes a new update with what lies beside it; gives back where it is now. */
+  keepUpdate(arm: string, round: number, client: string, visited: Visited, seconds: number): Promise<Sent>
   /** the exact aggregate after a round */
   exact(arm: string, round: number): Promise<Adapter | undefined>
   keepExact(arm: string, round: number, exact: Adapter): Promise<void>
@@ -37,7 +45,11 @@ export function memoryStore(): Store {
   const results = new Map<string, unknown>()
   return {
     update: async (...place) => updates.get(place.join('/')),
-    keepUpdate: async (arm, round, client, sent) => void updates.set([arm, round, client].join('/'), sent),
+    async keepUpdate(arm, round, client, { bytes: source, ...beside }, seconds) {
+      const sent = { source, bytes: source.byteLength, seconds, ...beside }
+      updates.set([arm, round, client].join('/'), sent)
+      return sent
+    },
     exact: async (...place) => exacts.get(place.join('/')),
     keepExact: async (arm, round, exact) => void exacts.set([arm, round].join('/'), exact),
     serverState: async (...place) => states.get(place.join('/')),
@@ -63,24 +75,26 @@ export function folderStore(folder: RunFolder): Store {
       const file = updateFile(arm, round, client)
       if (!(await folder.finished(file))) return undefined
       const seconds = folder.result(`seconds/${arm}/${round}/${client}`)
-      const sent: Sent = { bytes: await readFile(file), seconds: typeof seconds === 'number' ? seconds : Number.NaN }
+      const { size } = await stat(file)
+      const sent: Sent = { source: file, bytes: size, seconds: typeof seconds === 'number' ? seconds : Number.NaN }
       for (const what of besides) {
         const beside = besideOf(file, what)
         if (await folder.finished(beside)) sent[what] = await readFile(beside)
       }
       return sent
     },
-    async keepUpdate(arm, round, client, sent) {
+    async keepUpdate(arm, round, client, { bytes, ...beside }, seconds) {
       const file = updateFile(arm, round, client)
       for (const what of besides) {
-        const bytes = sent[what]
-        if (bytes === undefined) continue
-        await writeAtomic(besideOf(file, what), bytes)
+        const own = beside[what]
+        if (own === undefined) continue
+        await writeAtomic(besideOf(file, what), own)
         await folder.finish(besideOf(file, what))
       }
-      await writeAtomic(file, sent.bytes)
-      await folder.setResult(`seconds/${arm}/${round}/${client}`, sent.seconds)
+      await writeAtomic(file, bytes)
+      await folder.setResult(`seconds/${arm}/${round}/${client}`, seconds)
       await folder.finish(file)
+      return { source: file, bytes: bytes.byteLength, seconds, ...beside }
     },
     async exact(arm, round) {
       const path = stateFolder(arm, round)

@@ -1,19 +1,27 @@
-import type { Adapter } from '../adapter/adapter.js'
+import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import { splitCarried } from '../adapter/carried.js'
+import { type DenseDelta, layerOfWeight, weightOfLayer } from '../adapter/dense.js'
+import { denseTensors } from '../adapter/dense-tensors.js'
 import { type InitA, initialAdapter } from '../adapter/initial.js'
+import { isConv1d } from '../adapter/peft-save.js'
 import { OneroundError } from '../errors.js'
-import type { OverlayLayer } from '../native/binding.js'
+import { turn } from '../model/tensors.js'
+import type { DenseOverlay, OverlayLayer } from '../native/binding.js'
 import { adapterSha256 } from '../update/digest.js'
-import type { Plan } from '../update/plan.js'
+import type { FullTrainable, Plan } from '../update/plan.js'
 import { overlayOf } from './slots.js'
 
 /** What every client of a round starts from. */
 export interface Start {
   round: number
-  /** the factors that train: plan.layers, one for one, with the plan's scale */
+  /** the factors that train: plan.layers, one for one, with the plan's scale; none where whole tensors train */
   trained: Adapter
-  /** what is added to the base without being trained: the rest of the exact aggregate; empty in round 1 */
+  /** factors that are added to the base without being trained: the rest of the exact aggregate; empty in round 1 */
   overlay: OverlayLayer[]
+  /** the same as whole matrices; where whole tensors train, what they are off the base when the round starts */
+  dense: readonly DenseDelta[]
+  /** what is frozen, as a session takes it; one list for all clients of the round */
+  frozen: (OverlayLayer | DenseOverlay)[]
   /** digest of the adapter that defines the start: the seeded one in round 1, the exact aggregate later */
   sha256: string
   /** the exact aggregate that it was made of: trained + overlay without the random A; none in round 1 */
@@ -30,7 +38,7 @@ function initOf(plan: Plan): { seed: number; initA: InitA } {
 export function initialStart(plan: Plan): Start {
   const { seed, initA } = initOf(plan)
   const trained = initialAdapter(plan.layers, seed, initA)
-  return { round: 1, trained, overlay: [], sha256: adapterSha256(trained) }
+  return { round: 1, trained, overlay: [], dense: [], frozen: [], sha256: adapterSha256(trained) }
 }
 
 /**
@@ -70,14 +78,30 @@ export function startOfRound(plan: Plan, round: number, exact: Adapter | undefin
 export function startFrom(plan: Plan, round: number, exact: Adapter | undefined): Start {
   if (exact === undefined) return { ...initialStart(plan), round }
   const common = { round, sha256: adapterSha256(exact), exact }
-  if (plan.start === 'fresh') return { ...common, trained: freshFactors(plan, round), overlay: overlayOf(exact) }
-  const { trainable, overlay } = splitCarried(exact, plan.layers, initOf(plan))
-  return { ...common, trained: trainable, overlay }
+  if (plan.train.trainable.kind === 'full') {
+    checkTensors(exact, plan.train.trainable)
+    return { ...common, trained: makeAdapter([]), overlay: [], dense: exact.dense, frozen: [] }
+  }
+  if (plan.start === 'fresh') {
+    const parts = { overlay: overlayOf(exact), dense: exact.dense }
+    return { ...common, ...parts, trained: freshFactors(plan, round), frozen: frozenOf(exact) }
+  }
+  const { trainable, overlay, dense } = splitCarried(exact, plan.layers, initOf(plan))
+  return { ...common, trained: trainable, overlay, dense, frozen: [...overlay, ...dense.map(denseOverlay)] }
 }
 
-/** The same start at another visit of a client: overlay and digest are shared. */
+/** A whole adapter as a session takes it, each layer once: where it is factors and a matrix, their sum. */
+function frozenOf(exact: Adapter): (OverlayLayer | DenseOverlay)[] {
+  const whole = new Set(exact.dense.map(({ name }) => name))
+  const isWhole = ({ name }: { name: string }) => whole.has(weightOfLayer(name))
+  const both = denseTensors({ layers: exact.layers.filter(isWhole), dense: exact.dense })
+  const factors = makeAdapter(exact.layers.filter((layer) => !isWhole(layer)))
+  return [...overlayOf(factors), ...[...both.values()].map(denseOverlay)]
+}
+
+/** The same start at another visit of a client: what is frozen and the digest are shared. */
 export function atVisit(plan: Plan, start: Start, round: number): Start {
-  const isRedrawn = plan.start === 'fresh' && start.exact !== undefined
+  const isRedrawn = plan.start === 'fresh' && start.exact !== undefined && plan.layers.length > 0
   return { ...start, round, trained: isRedrawn ? freshFactors(plan, round) : start.trained }
 }
 
@@ -89,4 +113,22 @@ function freshFactors(plan: Plan, round: number): Adapter {
   const { seed, initA } = initOf(plan)
   const drawn = plan.strategy?.name === 'scaffold' ? 1 : round
   return initialAdapter(plan.layers, seed, initA, undefined, (drawn - 1) * plan.layers.length)
+}
+
+/** A full round starts from deltas of exactly the plan's tensors. */
+function checkTensors(exact: Adapter, { tensors }: FullTrainable): void {
+  const shapes = new Map(exact.dense.map(({ name, shape }) => [name, shape.join(', ')]))
+  const wrong = tensors.find(({ name, shape }) => shapes.get(name) !== shape.join(', '))
+  if (wrong === undefined && exact.dense.length === tensors.length && exact.layers.length === 0) return
+  throw new OneroundError('MISMATCH', 'The start does not hold the tensors that the plan trains.', {
+    found: wrong === undefined ? 'others beside them' : `${wrong.name} [${shapes.get(wrong.name) ?? 'absent'}]`,
+    expected: wrong === undefined ? `${tensors.length} tensors` : `[${wrong.shape.join(', ')}]`,
+    fix: 'Start from the adapter of the round before, made with this plan.',
+  })
+}
+
+/** The engine takes [out, in]; GPT-2's Conv1D weights lie the other way round. */
+function denseOverlay({ name, shape, values }: DenseDelta): DenseOverlay {
+  const layer = layerOfWeight(name)
+  return { layer, dense: isConv1d(layer) ? turn(values, shape[0] ?? 0, shape[1] ?? 0) : values }
 }

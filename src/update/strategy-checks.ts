@@ -20,7 +20,8 @@ export function checkStrategy(plan: Plan, refuse: (found: string, expected: stri
   if (name === 'diloco' && train.optimizer !== 'adamw')
     throw refuse(`diloco with ${train.optimizer}`, "train.optimizer 'adamw', its inner optimizer")
   if (name === 'scaffold') checkScaffold(plan, refuse)
-  if (servesOwnStep(plan) && plan.aggregate.method !== 'svd')
+  if (name === 'running-mean' || !servesOwnStep(plan) || train.trainable.kind === 'full') return
+  if (plan.aggregate.method !== 'svd')
     throw refuse(
       `${name} with the method '${plan.aggregate.method}'`,
       "aggregate.method 'svd': other methods are made of the clients' factors, which this server's step is not",
@@ -45,6 +46,8 @@ export function servesOwnStep({ strategy }: Plan): boolean {
  * aggregate's singular vectors anew. Fresh factors can, from the one A of the seed; full training does by itself.
  */
 function checkScaffold({ train, start }: Plan, refuse: (found: string, expected: string) => Error): void {
+  if (train.patience !== undefined)
+    throw refuse('scaffold with patience', 'no patience: c_i is read off the whole way that was trained')
   if (train.optimizer !== 'sgd' || (train.momentum ?? 0) > 0 || train.clipNorm > 0 || train.weightDecay > 0)
     throw refuse(
       `scaffold with ${train.optimizer}, momentum ${train.momentum ?? 0}, clipNorm ${train.clipNorm}, weightDecay ${train.weightDecay}`,

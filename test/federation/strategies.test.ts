@@ -69,6 +69,25 @@ describe('rules between rounds', () => {
     expect(norms[2]).toBeLessThan(norms[1]! * 0.9)
   })
 
+  it('adaptive rules go on from whole matrices, in carried and in fresh starts', async () => {
+    const plan = await planOf({ strategy: 'fedadam', rounds: 3, beta1: 0, tau: 0.01 })
+    const plain = (await arm('3x1:fedavg', plan)).arm
+    for (const name of ['3x1', '3x1:fresh', '3x1:fedyogi', '3x1:fedadagrad'] as const) {
+      const { arm: one, adapter } = await arm(name, plan)
+      expect(one.overall.loss, name).not.toBe(plain.overall.loss)
+      expect(adapter.layers, name).toEqual([])
+      expect(adapter.dense, name).toHaveLength(plan.layers.length)
+      // A whole matrix travels down where factors travel up.
+      expect(one.bytesDown, name).toBeGreaterThan(plain.bytesDown)
+      expect(one.bytesUp, name).toBe(plain.bytesUp)
+    }
+    const folder = join(tiny.folder, 'adam')
+    const whole = await arm('3x1', plan, { folder })
+    const state = readdirSync(join(folder, 'state', '3x1', '1'))
+    expect(state).toEqual(expect.arrayContaining(['first', 'second']))
+    expect(whole.adapter.dense[0]!.values).toEqual((await arm('3x1', plan)).adapter.dense[0]!.values)
+  })
+
   it('a resumed run has the bits of one that was not stopped', async () => {
     const plan = await planOf({ strategy: 'fedavgm', rounds: 3 })
     const whole = await arm('3x1', plan)
@@ -149,6 +168,37 @@ describe('scaffold', () => {
     await expect(train(tiny.base, tiny.clients.east!, await planOf(sgd), { client: 'east' })).rejects.toMatchObject({
       code: 'UNSUPPORTED',
     })
+  })
+})
+
+describe('full training', () => {
+  const full = (o: PlanOptions) =>
+    tiny.planOf({ ...nothingOfLora, trainable: 'full', rounds: 2, epochs: 1, learningRate: 1e-3, ...o })
+  // The tiny federation's own options are of factors.
+  const nothingOfLora = { targets: undefined, rank: undefined, alpha: undefined, dropout: undefined } as object
+
+  it('has the same rules: momentum, adaptive steps, buffers', async () => {
+    const mean = (await arm('2x1', await full({}))).adapter
+    for (const name of ['2x1:fedavgm', '2x1:fedadam', '2x1:diloco', '2x1:fedprox'] as const) {
+      const { adapter } = await arm(name, await full({}))
+      expect(adapter.layers, name).toEqual([])
+      expect(adapter.dense.map((delta) => delta.name)).toEqual(mean.dense.map((delta) => delta.name))
+      expect(adapter.dense[0]!.values, name).not.toEqual(mean.dense[0]!.values)
+    }
+    const buffered = (await arm('2x1', await full({ strategy: 'fedbuff', buffer: 3 }))).adapter
+    for (const [i, { values }] of mean.dense.entries()) {
+      const other = buffered.dense[i]!.values
+      const far = Math.hypot(...values.map((value, k) => value - other[k]!))
+      expect(far).toBeLessThanOrEqual(1e-5 * Math.hypot(...values) + 1e-9)
+    }
+  })
+
+  it('corrects drift by scaffold with carried starts: its coordinates are the weights', async () => {
+    const sgd = { optimizer: 'sgd', clipNorm: 0, learningRate: 0.01 } as const
+    const corrected = await arm('2x1:scaffold', await full(sgd))
+    const plain = await arm('2x1', await full(sgd))
+    expect(corrected.arm.bytesUp / plain.arm.bytesUp).toBeGreaterThan(1.5)
+    expect(corrected.adapter.dense[0]!.values).not.toEqual(plain.adapter.dense[0]!.values)
   })
 })
 

@@ -5,7 +5,7 @@
  */
 import { type Adapter, makeAdapter } from '../../adapter/adapter.js'
 import type { DenseDelta } from '../../adapter/dense.js'
-import { denseTensors } from './dense-tensors.js'
+import { denseTensors } from '../../adapter/dense-tensors.js'
 import type { ServerState, Strategy } from './strategy.js'
 
 export interface AdaptiveRule {

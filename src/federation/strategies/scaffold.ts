@@ -12,16 +12,11 @@
 export type ControlVariate = Float32Array
 
 /**
- * What client i adds to c_i after a round (option II): c_i' - c_i = -c + (x - y) / sum of rates, x the round's start and y
- * its end. Under plain SGD that makes c_i' the mean of the round's gradients: (x - y) sums rate (g - c_i + c).
+ * What client i adds to c_i after a round (option II): c_i' - c_i = -c - moved / sum of rates, `moved` the round's end minus
+ * its start. Under plain SGD that makes c_i' the mean of the round's gradients: -moved sums rate (g - c_i + c).
  */
-export function controlDifference(
-  server: ControlVariate,
-  start: Float32Array,
-  end: Float32Array,
-  rates: number,
-): ControlVariate {
-  return server.map((c, i) => ((start[i] as number) - (end[i] as number)) / rates - c)
+export function controlDifference(server: ControlVariate, moved: Float32Array, rates: number): ControlVariate {
+  return server.map((c, i) => -(moved[i] as number) / rates - c)
 }
 
 /** The server's c, and each client's c_i as the client itself holds it: the sum of the differences it has sent. */

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { combine, nothing } from '../../../../src/federation/strategies/combination.js'
 import { type FedBuffRule, fedbuffStep, stalenessWeight } from '../../../../src/federation/strategies/fedbuff.js'
 import { arrive, type RunningMean } from '../../../../src/federation/strategies/running-mean.js'
+import { ControlVariates, controlDifference } from '../../../../src/federation/strategies/scaffold.js'
+import { decodeVectors, encodeVectors } from '../../../../src/federation/vectors.js'
 import { strategyRule } from '../../../../src/update/strategy-schema.js'
 import { matrix, product } from './matrices.js'
 
@@ -58,5 +60,51 @@ describe('the running mean', () => {
     const first = await arrive(undefined, one, 3)
     expect(matrix(first.adapter)).toEqual([2, 4, 0, 0])
     expect(matrix((await arrive(first, two, 1)).adapter)).toEqual([1.75, 3, 0.25, 0])
+  })
+})
+
+describe('control variates', () => {
+  it('are the mean gradient of a round of plain SGD, worked by hand', () => {
+    // Two steps at rates 0.5 and 0.25 along corrected gradients g - c_i + c, with c = (1, 0) and c_i = 0.
+    const c = Float32Array.of(1, 0)
+    const gradients = [
+      [2, 4],
+      [6, 4],
+    ]
+    const rates = [0.5, 0.25]
+    const moved = Float32Array.from([0, 1], (k) =>
+      gradients.reduce((sum, g, step) => sum - rates[step]! * (g[k]! + c[k]!), 0),
+    )
+    const difference = controlDifference(c, moved, 0.75)
+    // rate-weighted means: (0.5 * 2 + 0.25 * 6) / 0.75 and 4
+    expect(difference[0]).toBeCloseTo(10 / 3, 5)
+    expect(difference[1]).toBeCloseTo(4, 5)
+  })
+
+  it('sum to the server, each with its share, and correct towards it', () => {
+    const controls = new ControlVariates(2)
+    expect([...controls.correction('a')]).toEqual([0, 0])
+    controls.take('a', Float32Array.of(4, 0), 0.5)
+    controls.take('b', Float32Array.of(0, 2), 0.5)
+    expect([...controls.server]).toEqual([2, 1])
+    expect([...controls.correction('a')]).toEqual([-2, 1])
+    expect([...controls.correction('b')]).toEqual([2, -1])
+    expect([...controls.correction('new')]).toEqual([2, 1])
+  })
+
+  it('refuse a file of another round, size or with NaN', () => {
+    const labels = { kind: 'control', client: 'a', round: '2' }
+    const bytes = encodeVectors(labels, { difference: Float32Array.of(1, 2) })
+    expect(decodeVectors(bytes, labels, { difference: 2 }).difference).toEqual(Float32Array.of(1, 2))
+    const refused = (run: () => unknown, code: string) =>
+      expect(run).toThrow(expect.objectContaining({ code, fix: expect.any(String) }))
+    refused(() => decodeVectors(bytes, { ...labels, round: '3' }, { difference: 2 }), 'MISMATCH')
+    refused(() => decodeVectors(bytes, { kind: 'control', client: 'a' }, { difference: 2 }), 'MISMATCH')
+    refused(() => decodeVectors(bytes, labels, { difference: 3 }), 'MALFORMED')
+    refused(() => decodeVectors(bytes, labels, { other: 2 }), 'MALFORMED')
+    refused(() => decodeVectors(new Uint8Array(1 << 17), labels, { difference: 2 }), 'MALFORMED')
+    refused(() => decodeVectors(new Uint8Array(0), labels, { difference: 2 }), 'MALFORMED')
+    const nan = encodeVectors(labels, { difference: Float32Array.of(1, Number.NaN) })
+    refused(() => decodeVectors(nan, labels, { difference: 2 }), 'MALFORMED')
   })
 })

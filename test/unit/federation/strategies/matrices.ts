@@ -1,6 +1,6 @@
 /** Adapters small enough to work by hand, and back to matrices. */
 import { type Adapter, makeAdapter } from '../../../../src/adapter/adapter.js'
-import { denseTensors } from '../../../../src/federation/strategies/dense-tensors.js'
+import { denseTensors } from '../../../../src/adapter/dense-tensors.js'
 
 /** B A of rank one on a layer `w`: rows b x columns a. */
 export function product(b: number[], a: number[], scale = 1): Adapter {

@@ -1,18 +1,18 @@
 /** An adapter as whole matrices, for rules that work entry by entry. */
-import type { Adapter, AdapterLayer } from '../../adapter/adapter.js'
-import type { DenseDelta } from '../../adapter/dense.js'
-import { isConv1d } from '../../adapter/peft-save.js'
+import type { Adapter, AdapterLayer } from './adapter.js'
+import { type DenseDelta, weightOfLayer } from './dense.js'
+import { isConv1d } from './peft-save.js'
 
 /**
  * Every tensor that the adapter changes, by full name: scale B A plus dense delta, summed in double. GPT-2's Conv1D
  * weights lie [in, out], as in Hugging Face's files, all others [out, in].
  */
-export function denseTensors(adapter: Adapter | undefined): Map<string, DenseDelta> {
+export function denseTensors(adapter: Pick<Adapter, 'layers' | 'dense'> | undefined): Map<string, DenseDelta> {
   const tensors = new Map<string, DenseDelta>()
   if (adapter === undefined) return tensors
   for (const { name, shape, values } of adapter.dense) tensors.set(name, { name, shape, values: values.slice() })
   for (const layer of adapter.layers) {
-    const name = `${layer.name}.weight`
+    const name = weightOfLayer(layer.name)
     const isTurned = isConv1d(layer.name)
     const shape = isTurned ? [layer.in, layer.out] : [layer.out, layer.in]
     const known = tensors.get(name)?.values ?? new Float32Array(layer.in * layer.out)
