@@ -32,7 +32,10 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
   const { client } = update.info
   for (const layer of update.adapter.layers) checkLayer(client, layer, o.maxEffect ?? MAX_EFFECT)
   for (const delta of update.adapter.dense) checkDelta(client, delta, o.maxEffect ?? MAX_EFFECT)
-  if (plan.train.trainable.kind === 'full') return checkChanged(update)
+  if (plan.train.trainable.kind === 'full') {
+    checkChanged(update)
+    return
+  }
   if (update.adapter.layers.every((layer) => layer.b.every((value) => value === 0))) {
     throw refusal(
       client,
