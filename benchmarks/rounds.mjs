@@ -8,6 +8,7 @@ import os from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { initialAdapter } from '../dist/adapter/initial.js'
+import { openAggregator } from '../dist/aggregate/aggregator.js'
 import { closeRound } from '../dist/federation/server.js'
 import { serializeSafetensors } from '../dist/model/safetensors.js'
 import { startOfRound } from '../dist/train/start.js'
@@ -53,10 +54,19 @@ async function round(plan, threads) {
   const common = { planSha256: planSha256(plan), round: 1, startSha256: start.sha256, examples: 10 }
   const updates = plan.clients.map(({ name }) => serializeUpdate(makeUpdate({ client: name, ...common }, adapter)))
   const sent = performance.now()
+  const aggregator = await openAggregator(plan, undefined, { round: 1, startSha256: start.sha256 })
+  for (const update of updates) await aggregator.add(update)
+  const checked = performance.now()
   const closed = await closeRound(plan, start, updates, { threads })
   if (!closed.last) throw new Error('the plan has one round')
   const ended = performance.now()
-  return { seconds: (ended - began) / 1000, server: (ended - sent) / 1000, bytes: updates[0].byteLength }
+  return {
+    seconds: (sent - began + ended - checked) / 1000,
+    client: (sent - began) / 1000,
+    checks: (checked - sent) / 1000,
+    server: (ended - checked) / 1000,
+    bytes: updates[0].byteLength,
+  }
 }
 
 function flower(python, file, clients) {
@@ -91,7 +101,6 @@ export async function run({ emit, flag, has }) {
     }
     writeFileSync(file, serializeSafetensors(tensors, {}))
     const rows = { oneround: [], flower: [] }
-    await round(plan, threads)
     for (let i = 0; i < shape.runs; i++) {
       rows.oneround.push(await round(plan, threads))
       if (peers) rows.flower.push(flower(python, file, shape.clients))
@@ -100,7 +109,9 @@ export async function run({ emit, flag, has }) {
     const report = (what, unit, provider, key, of) =>
       emit({ what, unit, shape: told, provider, threads, ...percentiles(of.map((row) => row[key])) })
     report('no-op round', 's', 'oneround', 'seconds', rows.oneround)
-    report('no-op round, server alone', 's', 'oneround', 'server', rows.oneround)
+    report('its updates made', 's', 'oneround', 'client', rows.oneround)
+    report('read and checked', 's', 'oneround', 'checks', rows.oneround)
+    report('read, checked, summed and factorised', 's', 'oneround', 'server', rows.oneround)
     if (!peers) return
     report('no-op round', 's', 'flower', 'seconds', rows.flower)
     const ratios = rows.oneround.map((row, i) => ({ ratio: rows.flower[i].seconds / row.seconds }))
