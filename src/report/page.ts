@@ -1,4 +1,4 @@
-import type { Arm } from '../federation/arms.js'
+import { type Arm, shapeOf } from '../federation/arms.js'
 import type { ReportData } from './data.js'
 import { escapeHtml, shorten } from './escape.js'
 import { curvePanels } from './figures/curves.js'
@@ -15,7 +15,7 @@ import { clientsOf, columnsOf } from './summary.js'
 /** The whole report as one HTML page that needs no network, no script and no other file. The verdict comes first. */
 export function page(data: ReportData): string {
   const { plan, arms, diagnosis } = data
-  const rounds = arms.filter((arm) => /^\d+x\d+/.test(arm.name)).map((arm) => arm.name)
+  const rounds = arms.filter((arm) => shapeOf(arm.name)).map((arm) => arm.name)
   const title = rounds.length > 0 ? `Federated fine-tuning: ${rounds.join(' beside ')}` : 'Federated fine-tuning'
   const facts = [
     `base ${shorten(plan.base.id, 17)}`,

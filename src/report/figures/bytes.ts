@@ -1,5 +1,5 @@
 import * as Plot from '@observablehq/plot'
-import type { Arm } from '../../federation/arms.js'
+import { type Arm, shapeOf } from '../../federation/arms.js'
 import { printable } from '../escape.js'
 import type { Figure } from '../html.js'
 import { formatBytes, formatLoss } from '../numbers.js'
@@ -9,7 +9,7 @@ import { colour, draw } from './draw.js'
 export function bytesFigure(arms: readonly Arm[], colours: ReadonlyMap<string, number>): Figure | undefined {
   const finite = arms.filter(({ name, overall }) => name !== 'client' && Number.isFinite(overall.loss))
   const sent = finite
-    .filter(({ name, bytesUp }) => /^\d+x\d+/.test(name) && bytesUp > 0)
+    .filter(({ name, bytesUp }) => shapeOf(name) !== undefined && bytesUp > 0)
     .map(({ name, overall, bytesUp, bytesDown }) => ({
       arm: printable(name),
       loss: overall.loss,
