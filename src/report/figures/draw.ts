@@ -21,7 +21,6 @@ const { document } = parseHTML('<html></html>')
 export function draw(title: string, options: Omit<Plot.PlotOptions, 'document' | 'className' | 'ariaLabel'>): string {
   const svg: {
     outerHTML: string
-    setAttribute(name: string, value: string): void
     querySelectorAll(tag: string): Iterable<{ remove(): void }>
   } = Plot.plot({
     width: WIDTH,
@@ -38,9 +37,9 @@ export function draw(title: string, options: Omit<Plot.PlotOptions, 'document' |
   const round = (number: string) => String(Math.round(Number(number) * 10) / 10)
   const text = svg.outerHTML.replace(/<[^>]*>/g, (tag: string) => tag.replace(/-?\d+\.\d{2,}/g, round))
   // The title holds names of strangers: it goes in here and not through the library, which leaves < in attributes.
-  // The library names its parts for screen readers, which the standard allows only with a role; the whole has a name.
+  // Its parts have names for screen readers there, which the standard allows only with a role; the whole has a name.
   return text
-    .replace(/(<g[^>]*?) aria-label="[^"]*"/g, '$1')
+    .replace(/ aria-label="[^"]*"/g, '')
     .replace('<svg', () => `<svg role="img" aria-label="${escapeHtml(title)}"`)
 }
 
