@@ -12,7 +12,7 @@ import type { Update, UpdateInfo } from '../update/update.js'
 import { addToGrid, gridStep, MOST_STEPS, MOST_SUM, negative, onGrid } from './grid.js'
 import { eachLimited, type LayerJobs } from './layers.js'
 import { isDense } from './method.js'
-import { rawWeight } from './weights.js'
+import { weightOf } from './weights.js'
 
 /** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
 export type Keep = 'updates' | 'sums'
@@ -144,7 +144,7 @@ export class Accumulator {
         fix: 'Please report this as a defect.',
       })
     const { weights } = this.plan.aggregate
-    return onGrid({ ...layer, ...factors }, rawWeight(weights, member.info), gridStep(weights))
+    return onGrid({ ...layer, ...factors }, weightOf(weights, member.info), gridStep(weights))
   }
 
   /** Largest element that this client can have on the grid; refused where it does not fit, alone or with the others. */

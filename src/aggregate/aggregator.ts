@@ -18,7 +18,7 @@ import { noSuchClient, nothingToSum } from './refusals.js'
 import { readState, stateSha256, writeState } from './state-file.js'
 import { checkOverlay, denseLayerSum, layerSum, type Summand } from './sums.js'
 import { type AggregateMethod, methodTable, plainMethods } from './table.js'
-import { rawWeight, resolveWeights } from './weights.js'
+import { resolveWeights, weightOf } from './weights.js'
 
 export type { Keep } from './accumulator.js'
 export type { RankRule } from './method.js'
@@ -188,7 +188,7 @@ async function aggregate(sums: Accumulator, options: FinishOptions, o: Aggregato
   const summands = members.map(
     ({ info, factors }): Summand => ({
       client: info.client,
-      raw: rawWeight(weights, info),
+      raw: weightOf(weights, info),
       weight: shares[info.client] ?? 0,
       factors: (layer) => ({ rank: layer.rank, scale: layer.scale, ...(factors.get(layer.name) ?? absent) }),
     }),

@@ -7,11 +7,12 @@ import { turn } from '../model/tensors.js'
 import type { OverlayLayer } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
+import { frozenFactors } from './frozen.js'
 import { type LayerJobs, overLayers } from './layers.js'
 import type { LayerSum } from './method.js'
 import { byClient, checkOverlay, layerSum, summandOf } from './sums.js'
 import { svdLayer } from './svd.js'
-import { rawWeight, resolveWeights } from './weights.js'
+import { resolveWeights, weightOf } from './weights.js'
 
 /**
  * sum_i p_i s_i B_i A_i + overlay, at its numeric rank: B = U sqrt(S), A = sqrt(S) V', scale 1, directions in
@@ -33,14 +34,30 @@ export async function exactAggregate(
   )
   checkOverlay(plan.layers, overlay)
   const summands = sorted.map((update) =>
-    summandOf(update, rawWeight(weights, update.info), shares[update.info.client] ?? 0),
+    summandOf(update, weightOf(weights, update.info), shares[update.info.client] ?? 0),
   )
-  const outcomes = await overLayers(
-    plan.layers.map((layer) => fromFactors(layerSum(layer, summands, weights, overlay))),
-    svdLayer,
-    { rank: Number.MAX_SAFE_INTEGER },
-    jobs,
-  )
+  const sums = plan.layers.map((layer) => fromFactors(layerSum(layer, summands, weights, overlay)))
+  return splitSums(plan, sums, jobs)
+}
+
+/**
+ * An adapter in the same form, so that a carried round can start from it: a strategy's step may have whole matrices where
+ * the form wants the best rank-r part apart. Of full training and of plain factors it is that adapter.
+ */
+export async function exactForm(plan: Plan, exact: Adapter, jobs: LayerJobs = {}): Promise<Adapter> {
+  if (plan.train.trainable.kind === 'full' || exact.dense.length === 0) return exact
+  const known = new Map(exact.layers.map((layer) => [layer.name, layer]))
+  const frozen = frozenFactors([], exact.dense)
+  const sums = plan.layers.map(({ name, in: inDim, out, rank }) => {
+    const layer = known.get(name)
+    const parts = layer === undefined || layer.rank === 0 ? [] : [{ ...layer, client: 'the server', weight: 1 }]
+    return { name, in: inDim, out, rank, parts, overlay: frozen.filter((part) => part.layer === name) }
+  })
+  return splitSums(plan, sums, jobs)
+}
+
+async function splitSums(plan: Plan, sums: readonly LayerSum[], jobs: LayerJobs): Promise<Adapter> {
+  const outcomes = await overLayers(sums, svdLayer, { rank: Number.MAX_SAFE_INTEGER }, jobs)
   const layers: AdapterLayer[] = []
   const dense: DenseDelta[] = []
   for (const [i, { layer }] of outcomes.entries()) {

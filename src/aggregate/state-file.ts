@@ -18,7 +18,7 @@ import { type Plan, planSha256 } from '../update/plan.js'
 import { Accumulator, type Factors, type Keep, type Member } from './accumulator.js'
 import { MOST_STEPS, MOST_SUM } from './grid.js'
 import type { LayerJobs } from './layers.js'
-import { rawWeight } from './weights.js'
+import { weightOf } from './weights.js'
 
 const VERSION_KEY = 'oneround.aggregation'
 const VERSION = '1'
@@ -139,7 +139,7 @@ function readMembers(text: string, plan: Plan, file: string): Member[] {
     const { info: decoded, kind } = decodeInfo(info, file)
     if (kind !== 'lora') throw malformed(file, 'updates of whole tensors')
     // A count that the plan's weights need must be there.
-    rawWeight(plan.aggregate.weights, decoded)
+    weightOf(plan.aggregate.weights, decoded)
     return { info: decoded, sha256, steps, factors: new Map() }
   })
   const names = members.map((member) => member.info.client)

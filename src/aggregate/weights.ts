@@ -8,7 +8,7 @@ import type { UpdateInfo } from '../update/update.js'
  * plan's table is for all clients); a client without an entry is refused, so a misspelt name is found all the same.
  */
 export function resolveWeights(weights: Weights, infos: readonly UpdateInfo[]): Record<string, number> {
-  const raw = infos.map((info) => rawWeight(weights, info))
+  const raw = infos.map((info) => weightOf(weights, info))
   const total = raw.reduce((sum, weight) => sum + weight, 0)
   if (!(total > 0) || !Number.isFinite(total)) {
     throw new OneroundError('ARGUMENT', 'The weights of the clients do not sum to a positive number.', {
@@ -22,11 +22,11 @@ export function resolveWeights(weights: Weights, infos: readonly UpdateInfo[]): 
 }
 
 /** What a client counts before the weights are made to sum to 1: a count, 1, or the number given. Finite, at least 0. */
-export function rawWeight(weights: Weights, info: UpdateInfo): number {
-  return checked(info.client, statedWeight(weights, info))
+export function weightOf(weights: Weights, info: UpdateInfo): number {
+  return checked(info.client, rawWeight(weights, info))
 }
 
-function statedWeight(weights: Weights, info: UpdateInfo): number {
+function rawWeight(weights: Weights, info: UpdateInfo): number {
   if (weights === 'uniform') return 1
   if (weights === 'examples' || weights === 'tokens') {
     const count = info[weights]
