@@ -54,6 +54,7 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
     random: guardedCall(binding.random as Call) as NativeBinding['random'],
     factorizeSum: guardedCall(binding.factorizeSum as Call) as NativeBinding['factorizeSum'],
     sumSquaredNorm: guardedCall(binding.sumSquaredNorm as Call) as NativeBinding['sumSquaredNorm'],
+    mergeRows: guardedCall(binding.mergeRows as Call) as NativeBinding['mergeRows'],
     Weights: guardedClass(binding.Weights),
     Session: guardedClass(binding.Session),
   }

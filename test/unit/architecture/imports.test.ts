@@ -22,7 +22,7 @@ const typescriptOrder = [
 const cppOrder = [
   ['addon'],
   ['bind'],
-  ['train', 'infer', 'measure', 'aggregate'],
+  ['train', 'infer', 'measure', 'aggregate', 'convert'],
   ['models'],
   ['ops'],
   ['kernels'],
