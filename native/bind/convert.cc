@@ -67,7 +67,9 @@ bool read_change(Napi::Object object, convert::RowsRequest* out) {
       return false;
     out->rank = static_cast<int64_t>(rank);
   }
-  return !object.Has("delta") || read_float32(object.Get("delta"), "delta", &out->delta);
+  return !object.Has("delta") ||
+         (read_float32(object.Get("delta"), "delta", &out->delta) &&
+          read_bool(object.Get("deltaTransposed"), "deltaTransposed", &out->delta_transposed));
 }
 
 bool read_request(Napi::Value value, convert::RowsRequest* out) {

@@ -79,8 +79,11 @@ class Change {
     if (r_.rank > 0)
       for (int64_t j = 0; j < cols_; j++) out[j] *= r_.scale;
     if (r_.delta.empty()) return;
+    // the delta lies as the written matrix does, or turned
+    const bool turned = r_.delta_transposed != r_.transposed;
+    const int64_t rows = static_cast<int64_t>(r_.delta.size()) / cols_;
     for (int64_t j = 0; j < cols_; j++)
-      out[j] += r_.delta[static_cast<size_t>(r_.transposed ? j * in_ + row : row * cols_ + j)];
+      out[j] += r_.delta[static_cast<size_t>(turned ? j * rows + row : row * cols_ + j)];
   }
 
  private:

@@ -27,8 +27,9 @@ struct RowsRequest {
   int64_t rank = 0;
   double scale = 0;
   std::span<const float> a, b;
-  // [out, in]; empty: none
+  // [out, in], or [in, out] where delta_transposed; empty: none
   std::span<const float> delta;
+  bool delta_transposed = false;
 };
 
 struct Rows {

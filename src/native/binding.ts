@@ -160,6 +160,8 @@ export interface StepResult {
 /** The base weights, mapped read-only from their files. Sessions keep it alive; close() only drops this handle. */
 export interface NativeWeights {
   readonly bytes: number
+  /** rows first .. first + count of a tensor as it is stored, as f32 [count, columns], in Hugging Face's order of rows */
+  read(tensor: string, first: number, count: number): Promise<Float32Array>
   close(): void
 }
 
@@ -237,8 +239,9 @@ export interface MergeRequest {
   interleavedHeads: number
   /** A [rank, in], B [out, rank] */
   factors?: { rank: number; scale: number; a: Float32Array; b: Float32Array }
-  /** [out, in] */
+  /** [out, in], or [in, out] where deltaTransposed; comes with it */
   delta?: Float32Array
+  deltaTransposed?: boolean
 }
 
 export interface MergedRows {
