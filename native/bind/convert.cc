@@ -32,9 +32,7 @@ class MergeJob : public Job {
     request_.delta = delta_;
   }
 
-  Status run(const std::atomic<bool>& abort) override {
-    return convert::merge_rows(*base_, request_, abort, &rows_);
-  }
+  Status run(const std::atomic<bool>& abort) override { return convert::merge_rows(*base_, request_, abort, &rows_); }
 
   Napi::Value result(Napi::Env env) override {
     Napi::Uint8Array bytes = Napi::Uint8Array::New(env, rows_.bytes.size());
@@ -67,9 +65,8 @@ bool read_change(Napi::Object object, convert::RowsRequest* out) {
       return false;
     out->rank = static_cast<int64_t>(rank);
   }
-  return !object.Has("delta") ||
-         (read_float32(object.Get("delta"), "delta", &out->delta) &&
-          read_bool(object.Get("deltaTransposed"), "deltaTransposed", &out->delta_transposed));
+  return !object.Has("delta") || (read_float32(object.Get("delta"), "delta", &out->delta) &&
+                                  read_bool(object.Get("deltaTransposed"), "deltaTransposed", &out->delta_transposed));
 }
 
 bool read_request(Napi::Value value, convert::RowsRequest* out) {
@@ -77,8 +74,7 @@ bool read_request(Napi::Value value, convert::RowsRequest* out) {
   size_t first = 0, count = 0, heads = 0;
   if (!read_object(value, "request", &object) || !read_string(object.Get("tensor"), "tensor", &out->tensor) ||
       !read_size(object.Get("firstRow"), "firstRow", 0, kMost, &first) ||
-      !read_size(object.Get("rows"), "rows", 1, kMost, &count) ||
-      !read_type(object.Get("type"), "type", &out->type) ||
+      !read_size(object.Get("rows"), "rows", 1, kMost, &count) || !read_type(object.Get("type"), "type", &out->type) ||
       !read_bool(object.Get("transposed"), "transposed", &out->transposed) ||
       !read_size(object.Get("interleavedHeads"), "interleavedHeads", 0, kMost, &heads))
     return false;

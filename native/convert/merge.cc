@@ -109,7 +109,8 @@ Status merge_rows(const BaseWeights& base, const RowsRequest& r, const std::atom
   std::vector<float> decoded(static_cast<size_t>(cols));
   result->bytes.resize(static_cast<size_t>(r.count * bytes));
   for (int64_t i = 0; i < r.count; i++) {
-    if (abort.load(std::memory_order_relaxed)) return Status::error(Code::aborted, "writing was stopped", "Start again.");
+    if (abort.load(std::memory_order_relaxed))
+      return Status::error(Code::aborted, "writing was stopped", "Start again.");
     float* x = values.data() + i * cols;
     uint8_t* out = result->bytes.data() + i * bytes;
     const int64_t row = plain_row(r.first + i, r.transposed ? w.in() : w.out(), r.interleaved_heads);

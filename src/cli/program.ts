@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { packageVersion } from '../run/environment.js'
 import { addAggregate } from './aggregate.js'
+import { addConvert } from './convert.js'
 import { addDemo } from './demo.js'
 import { addDevices } from './devices.js'
 import { addEvaluate } from './evaluate.js'
@@ -35,6 +36,7 @@ export function makeProgram(terminal: Terminal): Command {
     addGenerate,
     addSimulate,
     addReport,
+    addConvert,
   ]) {
     add(program, terminal)
   }

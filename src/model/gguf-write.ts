@@ -5,7 +5,6 @@ import { GGML_TYPES } from './gguf-types.js'
 export type GgufEntry =
   | readonly [key: string, kind: 'u32' | 'f32' | 'bool' | 'string', value: number | boolean | string]
   | readonly [key: string, kind: 'i32s', value: readonly number[]]
-  | readonly [key: string, kind: 'f32s', value: readonly number[]]
   | readonly [key: string, kind: 'strings', value: readonly string[]]
   | readonly [key: string, kind: 'raw', value: Uint8Array]
 
@@ -64,32 +63,22 @@ function aligned(offset: number): number {
 
 function writeEntry(writer: Bytes, [key, kind, value]: GgufEntry): void {
   writer.text(key)
-  switch (kind) {
-    case 'u32':
-      writer.u32(U32)
-      return writer.u32(Number(value))
-    case 'f32':
-      writer.u32(F32)
-      return writer.f32(Number(value))
-    case 'bool':
-      writer.u32(BOOL)
-      return writer.append(Uint8Array.of(value ? 1 : 0))
-    case 'string':
-      writer.u32(STRING)
-      return writer.text(String(value))
-    case 'raw':
-      return writer.append(value)
-    case 'strings':
-      writer.array(STRING, value.length)
-      for (const text of value) writer.text(text)
-      return
-    case 'i32s':
-      writer.array(I32, value.length)
-      return writer.append(new Uint8Array(Int32Array.from(value).buffer))
-    case 'f32s':
-      writer.array(F32, value.length)
-      return writer.append(new Uint8Array(Float32Array.from(value).buffer))
-  }
+  if (kind === 'raw') writer.append(value)
+  else if (kind === 'strings') {
+    writer.array(STRING, value.length)
+    for (const text of value) writer.text(text)
+  } else if (kind === 'i32s') {
+    writer.array(I32, value.length)
+    writer.append(new Uint8Array(Int32Array.from(value).buffer))
+  } else writeScalar(writer, kind, value)
+}
+
+function writeScalar(writer: Bytes, kind: 'u32' | 'f32' | 'bool' | 'string', value: number | boolean | string): void {
+  writer.u32({ u32: U32, f32: F32, bool: BOOL, string: STRING }[kind])
+  if (kind === 'u32') writer.u32(Number(value))
+  else if (kind === 'f32') writer.f32(Number(value))
+  else if (kind === 'bool') writer.append(Uint8Array.of(value === true ? 1 : 0))
+  else writer.text(String(value))
 }
 
 /** A buffer that grows. */
