@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { packageVersion } from '../run/environment.js'
+import { addAdopt } from './adopt.js'
 import { addAggregate } from './aggregate.js'
 import { addConvert } from './convert.js'
 import { addDemo } from './demo.js'
@@ -37,6 +38,7 @@ export function makeProgram(terminal: Terminal): Command {
     addSimulate,
     addReport,
     addConvert,
+    addAdopt,
   ]) {
     add(program, terminal)
   }

@@ -1,6 +1,7 @@
 /** The rules that an update must keep before anything is summed. Nothing is repaired and nothing dropped silently. */
 import type { AdapterLayer } from '../adapter/adapter.js'
 import { adapterSha256 } from './digest.js'
+import { norm } from './norm.js'
 import { planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
 import { refusal } from './refusal.js'
@@ -159,11 +160,4 @@ function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): voi
     `at most ${maxEffect}`,
     'Lower the learning rate and train again.',
   )
-}
-
-/** Euclidean norm, in double: squares of f32 cannot overflow it, so it is finite exactly where every number is. */
-function norm(values: Float32Array): number {
-  let sum = 0
-  for (const value of values) sum += value * value
-  return Math.sqrt(sum)
 }
