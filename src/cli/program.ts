@@ -10,6 +10,7 @@ import { report as tell } from './failure.js'
 import { addGenerate } from './generate.js'
 import { addInspect } from './inspect.js'
 import { addPlan } from './plan.js'
+import { addPull, addPush } from './push.js'
 import { addReport } from './report.js'
 import { addSimulate } from './simulate.js'
 import type { Terminal } from './terminal.js'
@@ -39,6 +40,8 @@ export function makeProgram(terminal: Terminal): Command {
     addReport,
     addConvert,
     addAdopt,
+    addPush,
+    addPull,
   ]) {
     add(program, terminal)
   }

@@ -108,7 +108,7 @@ async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Insp
 
 /** @param bytes views of the file, of any alignment */
 function factorText(shape: readonly number[], bytes: Uint8Array): string {
-  return `F32 [${shape.join(', ')}], norm ${norm(new Float32Array(bytes.slice().buffer)).toPrecision(4)}`
+  return `F32 [${shape.join(', ')}], norm ${norm(new Float32Array(Uint8Array.from(bytes).buffer)).toPrecision(4)}`
 }
 
 async function inspectJson(path: string): Promise<Inspection> {
