@@ -13,8 +13,8 @@ import { loadMlx } from '../../../src/adapter/mlx.js'
 import { saveMlx } from '../../../src/adapter/mlx-save.js'
 import { LEAST_SHARE, Survival } from '../../../src/adapter/survival.js'
 import { readGguf } from '../../../src/model/gguf.js'
-import { type GgufEntry, layOutGguf } from '../../../src/model/gguf-write.js'
 import { ggufSpec } from '../../../src/model/gguf-decoder.js'
+import { type GgufEntry, layOutGguf } from '../../../src/model/gguf-write.js'
 import { readSafetensors, serializeSafetensors } from '../../../src/model/safetensors.js'
 import type { ModelSpec } from '../../../src/model/spec.js'
 import { inspectFile } from '../../../src/update/inspect.js'
@@ -108,12 +108,32 @@ describe('a GGUF adapter', () => {
   ]
   const without = (key: string) => sound.filter(([name]) => name !== key)
   const cases: [string, GgufEntry[], ReturnType<typeof pair>, object][] = [
-    ['no alpha', without('adapter.lora.alpha'), pair('blk.0.attn_q.weight'), { code: 'MALFORMED', found: 'no adapter.lora.alpha' }],
-    ['another architecture', [...without('general.architecture'), ['general.architecture', 'string', 'qwen2']], pair('blk.0.attn_q.weight'), { code: 'MISMATCH', found: 'qwen2', expected: 'llama' }],
+    [
+      'no alpha',
+      without('adapter.lora.alpha'),
+      pair('blk.0.attn_q.weight'),
+      { code: 'MALFORMED', found: 'no adapter.lora.alpha' },
+    ],
+    [
+      'another architecture',
+      [...without('general.architecture'), ['general.architecture', 'string', 'qwen2']],
+      pair('blk.0.attn_q.weight'),
+      { code: 'MISMATCH', found: 'qwen2', expected: 'llama' },
+    ],
     ['an unknown tensor', sound, pair('blk.7.attn_q.weight'), { code: 'MISMATCH', found: 'blk.7.attn_q.weight' }],
-    ['another size', sound, pair('blk.0.attn_q.weight', 16), { code: 'MISMATCH', found: 'in 16, out 32', expected: 'in 32, out 32' }],
+    [
+      'another size',
+      sound,
+      pair('blk.0.attn_q.weight', 16),
+      { code: 'MISMATCH', found: 'in 16, out 32', expected: 'in 32, out 32' },
+    ],
     ['half a pair', sound, pair('blk.0.attn_q.weight').slice(0, 1), { code: 'MALFORMED', found: 'lora_a' }],
-    ['another suffix', sound, [{ name: 'blk.0.attn_q.weight', type: 'F32', shape: [2, 2] }], { code: 'UNSUPPORTED', found: 'blk.0.attn_q.weight' }],
+    [
+      'another suffix',
+      sound,
+      [{ name: 'blk.0.attn_q.weight', type: 'F32', shape: [2, 2] }],
+      { code: 'UNSUPPORTED', found: 'blk.0.attn_q.weight' },
+    ],
     ['no layer', sound, [], { code: 'MALFORMED' }],
   ]
   it.each(cases)('is refused with %s', async (_, entries, tensors, expected) => {
@@ -162,8 +182,15 @@ describe('an MLX adapter', () => {
     const { tensors, metadata } = await readSafetensors(file)
     const half = new Map([...tensors].filter(([name]) => name.endsWith('lora_b')))
     await writeFile(file, serializeSafetensors(half, metadata))
-    await expect(loadMlx(out)).rejects.toMatchObject({ code: 'MALFORMED', found: 'lora_b', expected: 'lora_a and lora_b' })
-    await writeFile(file, serializeSafetensors(new Map([...tensors, ['lm_head.weight', [...tensors.values()][0] as never]]), metadata))
+    await expect(loadMlx(out)).rejects.toMatchObject({
+      code: 'MALFORMED',
+      found: 'lora_b',
+      expected: 'lora_a and lora_b',
+    })
+    await writeFile(
+      file,
+      serializeSafetensors(new Map([...tensors, ['lm_head.weight', [...tensors.values()][0] as never]]), metadata),
+    )
     await expect(loadMlx(out)).rejects.toMatchObject({ code: 'UNSUPPORTED', found: 'lm_head.weight' })
   })
 })
