@@ -4,7 +4,7 @@
  */
 import { type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
 import { writeSealed } from '../run/atomic.js'
-import type { Adapter } from './adapter.js'
+import type { Adapter, AdapterLayer } from './adapter.js'
 import { refuseDense } from './fits.js'
 import { effective, foldScales, mostCommon } from './fold.js'
 import { transpose } from './pairs.js'
@@ -19,17 +19,19 @@ export function mlxName(layer: string): string {
 }
 
 /**
- * The scale is one for all layers and stored as such; what differs goes into B. A rank is what each factor's shape says.
+ * Scale and rank are one for all layers: another scale goes into B, a lower rank is filled up with zeros (mlx-lm
+ * refuses factors of another rank than its config's).
  * @returns what the folder does not hold as the adapter had it
  */
 export async function saveMlx(adapter: Adapter, folder: string): Promise<string[]> {
   refuseDense(adapter, 'An MLX adapter')
   const layers = effective(adapter)
   const scale = mostCommon(layers.map((layer) => layer.scale))
-  const rank = mostCommon(layers.map((layer) => layer.rank))
+  const rank = Math.max(...layers.map((layer) => layer.rank))
   const folded = foldScales(layers, () => scale)
   const tensors = new Map<string, SafetensorsTensor>()
-  for (const layer of folded.layers) {
+  for (const narrow of folded.layers) {
+    const layer = widened(narrow, rank)
     const name = mlxName(layer.name)
     const a = transpose(layer.a, layer.rank, layer.in)
     const b = transpose(layer.b, layer.out, layer.rank)
@@ -57,5 +59,23 @@ export async function saveMlx(adapter: Adapter, folder: string): Promise<string[
       `MLX has one scale for all layers: B of ${folded.rounded.length} layers was scaled and rounded to f32 (such as ${folded.rounded[0]}).`,
     )
   }
+  const narrow = layers.filter((layer) => layer.rank < rank)
+  if (narrow.length > 0) {
+    notes.push(
+      `MLX has one rank for all layers: ${narrow.length} layers were filled up with zeros to rank ${rank} (such as ${narrow[0]?.name}).`,
+    )
+  }
   return notes
+}
+
+/** The same product with more directions, all zero. */
+function widened(layer: AdapterLayer, rank: number): AdapterLayer {
+  if (layer.rank === rank) return layer
+  const a = new Float32Array(rank * layer.in)
+  a.set(layer.a)
+  const b = new Float32Array(layer.out * rank)
+  for (let row = 0; row < layer.out; row++) {
+    b.set(layer.b.subarray(row * layer.rank, (row + 1) * layer.rank), row * rank)
+  }
+  return { ...layer, rank, a, b }
 }

