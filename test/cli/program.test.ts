@@ -13,11 +13,22 @@ const commands = makeProgram(testTerminal()).commands
 describe('the command line', () => {
   it('lists exactly the commands that are built', () => {
     expect(commands.map((command) => command.name()).sort()).toEqual(
-      ['aggregate', 'demo', 'devices', 'evaluate', 'generate', 'inspect', 'plan', 'report',
-  'convert',
-  'adopt',
-  'push',
-  'pull', 'simulate', 'train'].sort(),
+      [
+        'aggregate',
+        'demo',
+        'devices',
+        'evaluate',
+        'generate',
+        'inspect',
+        'plan',
+        'report',
+        'convert',
+        'adopt',
+        'push',
+        'pull',
+        'simulate',
+        'train',
+      ].sort(),
     )
   })
 
