@@ -1,5 +1,6 @@
 /** The public API: everything a program needs, nothing else. */
 export { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adapter/adapter.js'
+export { type Conversion, type ConvertOptions, convert, type Target } from './adapter/convert.js'
 export type { DenseDelta } from './adapter/dense.js'
 export { loadAdapter } from './adapter/folder.js'
 export { loadPeft, savePeft } from './adapter/peft.js'
@@ -53,6 +54,7 @@ export type { JobOptions, Progress } from './train/job.js'
 export type { MemoryNotice } from './train/memory.js'
 export { type Start, startOfRound } from './train/start.js'
 export { type TrainJobOptions, train } from './train/train.js'
+export { type AdoptOptions, adopt } from './update/adopt.js'
 export { checkUpdate } from './update/checks.js'
 export { createPlan, type PlanOptions } from './update/create-plan.js'
 export {
@@ -66,5 +68,6 @@ export {
   type Weights,
   writePlan,
 } from './update/plan.js'
+export { type Published, type PublishOptions, publish, pull } from './update/publish.js'
 export { writeReceipt } from './update/receipt.js'
 export { parseUpdate, readUpdate, serializeUpdate, type Update, type UpdateInfo } from './update/update.js'

@@ -63,6 +63,7 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
     coordinateWise: guardedCall(binding.coordinateWise as Call) as NativeBinding['coordinateWise'],
     productGram: guardedCall(binding.productGram as Call) as NativeBinding['productGram'],
     meanOfFiles: guardedCall(binding.meanOfFiles as Call) as NativeBinding['meanOfFiles'],
+    mergeRows: guardedCall(binding.mergeRows as Call) as NativeBinding['mergeRows'],
     Weights: guardedClass(binding.Weights),
     Session: guardedClass(binding.Session),
   }

@@ -2,6 +2,7 @@
 import type { AdapterLayer, Layer } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import { adapterSha256 } from './digest.js'
+import { norm } from './norm.js'
 import { planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
 import { refusal } from './refusal.js'
@@ -205,11 +206,4 @@ function checkDelta(client: string, { name, values }: DenseDelta, maxEffect: num
     `at most ${maxEffect}`,
     fix,
   )
-}
-
-/** Euclidean norm, in double: squares of f32 cannot overflow it, so it is finite exactly where every number is. */
-function norm(values: Float32Array): number {
-  let sum = 0
-  for (const value of values) sum += value * value
-  return Math.sqrt(sum)
 }
