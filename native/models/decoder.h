@@ -88,7 +88,7 @@ class Decoder {
   float* cos_ = nullptr;
   float* sin_ = nullptr;
   int32_t* position_ids_ = nullptr;  // [rows], learned positions only
-  float* inner_ = nullptr;           // [widest rank], for one row's factors
+  float* inner_ = nullptr;           // for one row's factors, see linear_row.h
 };
 
 }  // namespace oneround

@@ -2,30 +2,11 @@
 #include <cstring>
 
 #include "models/decoder.h"
+#include "models/linear_row.h"
 
 namespace oneround {
 
 namespace {
-
-// y = everything that the layer adds up to, for one row. `inner` holds the widest rank.
-void linear_row(const Backend& backend, const LinearLayer& layer, const float* x, float* y, float* inner) {
-  void* self = backend.self;
-  const int64_t in = layer.weight.in(), out = layer.weight.out();
-  backend.linear_row(self, x, layer.weight, y, 1.0f, false);
-  if (layer.bias != nullptr) backend.add_bias(self, layer.bias, matrix(y, 1, out));
-  if (layer.overlay != nullptr) {
-    const Overlay& overlay = *layer.overlay;
-    if (overlay.dense()) {
-      backend.linear_row(self, x, {overlay.a.data(), Type::f32, out, in, 0, false}, y, 1.0f, true);
-    } else {
-      backend.linear_row(self, x, {overlay.a.data(), Type::f32, overlay.rank, in, 0, false}, inner, 1.0f, false);
-      backend.linear_row(self, inner, {overlay.b.data(), Type::f32, out, overlay.rank, 0, false}, y, 1.0f, true);
-    }
-  }
-  if (!layer.has_lora()) return;
-  backend.linear_row(self, x, weight_of(layer.a), inner, 1.0f, false);
-  backend.linear_row(self, inner, weight_of(layer.b), y, layer.scale, true);
-}
 
 struct RowPass {
   const Backend* backend;
@@ -49,11 +30,9 @@ void row_heads(const RowPass& pass, const BlockWeights& weights, const BlockActi
   float* k = q + shape.query_width();
   float* v = k + shape.kv_width();
   if (shape.fused_attention) {
-    linear_row(backend, weights.fused, normed.data, q, pass.inner);
+    linear_row_forward(backend, normed.data, {{&weights.fused, q}}, pass.inner);
   } else {
-    linear_row(backend, weights.q, normed.data, q, pass.inner);
-    linear_row(backend, weights.k, normed.data, k, pass.inner);
-    linear_row(backend, weights.v, normed.data, v, pass.inner);
+    linear_row_forward(backend, normed.data, {{&weights.q, q}, {&weights.k, k}, {&weights.v, v}}, pass.inner);
   }
   if (shape.query_key_norm)
     for (int64_t h = 0; h < shape.heads + shape.kv_heads; h++) {
@@ -84,19 +63,19 @@ void block_row(const RowPass& pass, const BlockWeights& weights, const BlockActi
   backend.attention_row(backend.self, kept.qkv.data, cache->keys[layer].slice_rows(0, keys),
                         cache->values[layer].slice_rows(0, keys),
                         {shape.heads, shape.kv_heads, shape.head_dim, shape.window}, cache->scores, kept.attended.data);
-  linear_row(backend, weights.o, kept.attended.data, normed.data, pass.inner);
+  linear_row_forward(backend, kept.attended.data, {{&weights.o, normed.data}}, pass.inner);
   backend.add(backend.self, normed, x);
   row_norm(pass, weights.feed_norm, x, normed);
   const Matrix up = kept.up.slice_rows(0, 1);
-  linear_row(backend, weights.up, normed.data, up.data, pass.inner);
   if (shape.gelu) {
+    linear_row_forward(backend, normed.data, {{&weights.up, up.data}}, pass.inner);
     backend.gelu(backend.self, up, active);
   } else {
     const Matrix gate = kept.gate.slice_rows(0, 1);
-    linear_row(backend, weights.gate, normed.data, gate.data, pass.inner);
+    linear_row_forward(backend, normed.data, {{&weights.gate, gate.data}, {&weights.up, up.data}}, pass.inner);
     backend.swiglu(backend.self, gate, up, active);
   }
-  linear_row(backend, weights.down, active.data, normed.data, pass.inner);
+  linear_row_forward(backend, active.data, {{&weights.down, normed.data}}, pass.inner);
   backend.add(backend.self, normed, x);
 }
 

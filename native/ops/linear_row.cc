@@ -6,46 +6,68 @@ namespace oneround::ops {
 
 namespace {
 
-constexpr int64_t kOutputs = 16;   // outputs of one task
-constexpr int64_t kPart = 4096;    // inputs converted at a time; fits the packed panels' scratch of every set
+constexpr int64_t kOutputs = 16;   // outputs of one task where rows of w are outputs
 constexpr int64_t kColumns = 256;  // transposed: columns of one task; whole blocks of every storage type
 
+void store(const RowProduct& p, int64_t n, float sum) {
+  p.y[n] = p.accumulate ? p.y[n] + p.scale * sum : p.scale * sum;
+}
+
 // Rows of w are outputs.
-void by_rows(CpuContext& context, const float* x, const Weight& w, float* y, float scale, bool accumulate) {
-  context.for_row_blocks(w.rows, kOutputs, [&](int64_t first, int64_t count, int worker) {
-    float* converted = context.scratch[static_cast<size_t>(worker)].b;
-    for (int64_t n = first; n < first + count; n++) {
-      float sum = 0.0f;
-      for (int64_t k = 0; k < w.cols; k += kPart) {
-        const int64_t length = std::min(kPart, w.cols - k);
-        context.kernels.dequantize(static_cast<int>(w.type), w.row(n), k, length, converted);
-        sum += context.kernels.dot(x + k, converted, length);
-      }
-      y[n] = accumulate ? y[n] + scale * sum : scale * sum;
-    }
-  });
+void by_rows(const Kernels& kernels, const RowProduct& p, const float* block_sums, int64_t first, int64_t count) {
+  const int type = static_cast<int>(p.w.type);
+  for (int64_t n = first; n < first + count; n++)
+    store(p, n, kernels.row_dot(type, p.w.row(n), p.w.cols, p.x, block_sums));
 }
 
 // Columns of w are outputs: rows are added up, each times its input.
-void by_columns(CpuContext& context, const float* x, const Weight& w, float* y, float scale, bool accumulate) {
-  context.for_row_blocks(w.cols, kColumns, [&](int64_t first, int64_t count, int worker) {
-    float* converted = context.scratch[static_cast<size_t>(worker)].b;
-    float sum[kColumns] = {};
-    for (int64_t k = 0; k < w.rows; k++) {
-      context.kernels.dequantize(static_cast<int>(w.type), w.row(k), first, count, converted);
-      context.kernels.multiply_add(converted, x[k], count, sum);
-    }
-    for (int64_t c = 0; c < count; c++) y[first + c] = accumulate ? y[first + c] + scale * sum[c] : scale * sum[c];
-  });
+void by_columns(const Kernels& kernels, const RowProduct& p, int64_t first, int64_t count) {
+  float sum[kColumns] = {}, converted[kColumns];
+  for (int64_t k = 0; k < p.w.rows; k++) {
+    kernels.dequantize(static_cast<int>(p.w.type), p.w.row(k), first, count, converted);
+    kernels.multiply_add(converted, p.x[k], count, sum);
+  }
+  for (int64_t c = 0; c < count; c++) store(p, first + c, sum[c]);
 }
+
+int64_t outputs_of_task(const RowProduct& p) { return p.w.transposed ? kColumns : kOutputs; }
+bool needs_sums(const RowProduct& p) { return !p.w.transposed && (p.w.type == Type::q4_0 || p.w.type == Type::q4_1); }
+int64_t tasks_of(const RowProduct& p) { return (p.w.out() + outputs_of_task(p) - 1) / outputs_of_task(p); }
 
 }  // namespace
 
+void linear_row_each(void* self, const RowProduct* products, int64_t count) {
+  CpuContext& context = cpu(self);
+  // Products of one x, which stand side by side, share its sums.
+  const float* block_sums[kRowProducts] = {};
+  float* next = context.row_sums;
+  int64_t tasks = 0;
+  for (int64_t i = 0; i < count; i++) {
+    const RowProduct& p = products[i];
+    tasks += tasks_of(p);
+    if (!needs_sums(p)) continue;
+    if (i > 0 && block_sums[i - 1] != nullptr && products[i - 1].x == p.x) {
+      block_sums[i] = block_sums[i - 1];
+      continue;
+    }
+    context.kernels.block_sums(p.x, p.w.cols, next);
+    block_sums[i] = next;
+    next += p.w.cols / 32;
+  }
+  context.pool.for_each(tasks, [&](int64_t task, int) {
+    const RowProduct* p = products;
+    for (; task >= tasks_of(*p); p++) task -= tasks_of(*p);
+    const int64_t first = task * outputs_of_task(*p), length = std::min(outputs_of_task(*p), p->w.out() - first);
+    if (p->w.transposed)
+      by_columns(context.kernels, *p, first, length);
+    else
+      by_rows(context.kernels, *p, block_sums[p - products], first, length);
+  });
+}
+
 void linear_row(void* self, const float* x, const Weight& w, float* y, float scale, bool accumulate) {
-  if (w.transposed)
-    by_columns(cpu(self), x, w, y, scale, accumulate);
-  else
-    by_rows(cpu(self), x, w, y, scale, accumulate);
+  const RowProduct one{x, w, y, scale, accumulate};
+  linear_row_each(self, &one, 1);
 }
 
 }  // namespace oneround::ops
