@@ -81,6 +81,9 @@ bool read_batch(Napi::Value value, Batch* out) {
       !read_int32(object.Get("lengths"), "batch.lengths", &lengths) ||
       !read_uint32(object.Get("dropoutCounters"), "batch.dropoutCounters", &counters))
     return false;
+  std::span<const int32_t> parents;
+  if (object.Has("parents") && !read_int32(object.Get("parents"), "batch.parents", &parents)) return false;
+  out->parents.assign(parents.begin(), parents.end());
   out->ids.assign(ids.begin(), ids.end());
   out->labels.assign(labels.begin(), labels.end());
   out->lengths.assign(lengths.begin(), lengths.end());

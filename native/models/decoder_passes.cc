@@ -62,7 +62,7 @@ Status Decoder::allocate(const Backend& backend) {
 void Decoder::fill_position_ids(Segments segments) {
   for (int64_t s = 0; s < segments.count; s++)
     for (int64_t t = 0; t < segments.data[s].count; t++)
-      position_ids_[segments.data[s].first + t] = static_cast<int32_t>(t);
+      position_ids_[segments.data[s].first + t] = static_cast<int32_t>(segments.data[s].start + t);
 }
 
 BlockContext Decoder::context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const {

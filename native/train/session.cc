@@ -132,6 +132,7 @@ Status Session::check(const Batch& batch) const {
   }
   if (rows == 0 || rows != static_cast<int64_t>(batch.ids.size()))
     return refuse("the lengths do not sum to the number of ids", "Make them match.");
+  if (Status s = check_parents(batch); !s.is_ok()) return s;
   const int64_t vocabulary = base_->shape().vocabulary;
   for (int32_t id : batch.ids)
     if (id < 0 || id >= vocabulary)
@@ -141,6 +142,35 @@ Status Session::check(const Batch& batch) const {
     if (label >= vocabulary)
       return refuse("label " + std::to_string(label) + " is outside the vocabulary of " + std::to_string(vocabulary),
                     "Use the tokenizer that belongs to this base.");
+  return Status::ok();
+}
+
+// A tree in the order of a walk: each parent is the example before, or one above that.
+Status Session::check_parents(const Batch& batch) const {
+  if (batch.parents.empty()) return Status::ok();
+  const std::string fix = "Lay examples out as a tree, parents first, in one pass.";
+  if (batch.parents.size() != batch.lengths.size()) return refuse("parents have another length than lengths", fix);
+  if (static_cast<int64_t>(batch.ids.size()) > options_.rows_per_pass)
+    return refuse("a batch with parents has " + std::to_string(batch.ids.size()) + " rows", fix);
+  std::vector<int32_t> above;  // the way from a root to the example before
+  std::vector<int64_t> ends;   // positions after each of them
+  for (size_t i = 0; i < batch.lengths.size(); i++) {
+    const int32_t parent = batch.parents[i];
+    while (!above.empty() && above.back() != parent) {
+      above.pop_back();
+      ends.pop_back();
+    }
+    if (parent < -1 || (parent >= 0 && above.empty()))
+      return refuse("example " + std::to_string(i) + " has the parent " + std::to_string(parent), fix);
+    if (static_cast<int64_t>(above.size()) > kMostAbove)
+      return refuse("an example has " + std::to_string(above.size()) + " examples above it", fix);
+    const int64_t end = (ends.empty() ? 0 : ends.back()) + batch.lengths[i];
+    if (end > options_.longest_example)
+      return refuse("an example ends at position " + std::to_string(end),
+                    "Cut examples to longestExample = " + std::to_string(options_.longest_example) + ".");
+    above.push_back(static_cast<int32_t>(i));
+    ends.push_back(end);
+  }
   return Status::ok();
 }
 

@@ -33,6 +33,8 @@ struct Batch {
   std::vector<int32_t> labels;  // [rows], negative: no loss
   std::vector<int32_t> lengths;
   std::vector<uint32_t> dropout_counters;  // one an example
+  // Empty, or one an example: the example that it goes on from, -1 for none (Segment). Then the batch is one pass.
+  std::vector<int32_t> parents;
 };
 
 enum class Optimizer { adamw, sgd };
@@ -64,6 +66,7 @@ class Session {
 
   // The checks that every batch must pass before a job starts.
   Status check(const Batch& batch) const;
+  Status check_parents(const Batch& batch) const;
   Status step(const Batch& batch, const StepOptions& options, const std::atomic<bool>& abort, StepResult* out);
   Status gradient(const Batch& batch, uint32_t seed, const std::atomic<bool>& abort, StepResult* out);
   // Summed loss and labelled tokens of each example.

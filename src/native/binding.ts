@@ -127,6 +127,12 @@ export interface Batch {
   lengths: Int32Array
   /** one number an example, the counter of its dropout mask; the same example in the same step always gets the same mask */
   dropoutCounters: Uint32Array
+  /**
+   * evaluate() and logits() only: the example that each one goes on from, -1 for none. It then sees the rows of that one
+   * and of all above it, and its positions go on from theirs, as if they were one text; the results have the same bits.
+   * Parents come first, an example's descendants follow it at once, at most 16 stand above one, and all rows fit one pass.
+   */
+  parents?: Int32Array
 }
 
 export interface StepOptions {
