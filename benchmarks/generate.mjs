@@ -1,0 +1,50 @@
+// How fast does one sequence grow, and what share of the memory bandwidth is that? Every token reads all weights once, so
+// tokens a second cannot be more than bandwidth / bytes of the weights.
+//   npm run bench -- generate [--model FILE,DIR,.. --tokens 64 --runs 5 --threads N]
+// Without --model: the GGUF file in ../shared beside the repository. A folder with bf16 weights can be given beside it.
+import os from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { argmax } from '../dist/evaluate/sampling.js'
+import { openModel } from '../dist/model/open.js'
+import { native } from '../dist/native/load.js'
+import { percentiles } from './percentiles.mjs'
+
+const shared = (path) => fileURLToPath(new URL(`../../shared/${path}`, import.meta.url))
+const prompt = 'The history of the lighthouse begins'
+
+export async function run({ emit, flag }) {
+  const models = flag('model', shared('models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf')).split(',')
+  const tokens = Number(flag('tokens', 64))
+  const runs = Number(flag('runs', 5))
+  const threads = Number(flag('threads', os.availableParallelism()))
+  const binding = native()
+  for (const model of models) {
+    const base = await openModel(model)
+    const ids = Int32Array.from(base.tokenizer.encode(prompt))
+    const length = ids.length + tokens + 1
+    const session = new binding.Session(base.weights, {
+      ...{ slots: [], overlay: [], training: false },
+      ...{ threads, rowsPerPass: length, longestExample: length, cache: length },
+    })
+    const speeds = []
+    const bandwidths = []
+    for (let i = 0; i < runs; i++) {
+      // Just before, because other users of the machine take their part of the bandwidth.
+      bandwidths.push(binding.probeBandwidth?.(threads, base.bytes) ?? Number.NaN)
+      let id = argmax(await session.prefill(ids))
+      const start = performance.now()
+      for (let t = 0; t < tokens; t++) id = argmax(await session.next(id))
+      speeds.push((tokens / (performance.now() - start)) * 1000)
+    }
+    session.close()
+    const types = [...new Set(base.spec.tensors.filter(({ shape }) => shape.length > 1).map(({ type }) => type))]
+    const shape = { model: model.split('/').at(-1), weights: types.sort().join(' + '), bytes: base.bytes, tokens, runs }
+    await base.close()
+    const row = { shape, provider: 'oneround', threads }
+    emit({ what: 'generate', unit: 'tokens/s', ...row, ...percentiles(speeds) })
+    if (bandwidths.some(Number.isNaN)) continue
+    emit({ what: 'read bandwidth', unit: 'GB/s', ...row, ...percentiles(bandwidths.map((rate) => rate / 1e9)) })
+    const shares = speeds.map((speed, i) => (speed * shape.bytes) / bandwidths[i])
+    emit({ what: 'generate, share of bandwidth / weights', unit: 'share', ...row, ...percentiles(shares) })
+  }
+}
