@@ -67,6 +67,7 @@ describe('op table', () => {
         'gelu_backward',
       ],
       ...['gather_rows', 'scatter_rows', 'cross_entropy', 'squared_norm', 'adamw', 'fill_zero'],
+      'linear_row_each',
     ]
     for (const entry of entries) expect(operations, entry).toContain(entry)
   })
