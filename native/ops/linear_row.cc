@@ -16,8 +16,10 @@ void store(const RowProduct& p, int64_t n, float sum) {
 // Rows of w are outputs.
 void by_rows(const Kernels& kernels, const RowProduct& p, const float* block_sums, int64_t first, int64_t count) {
   const int type = static_cast<int>(p.w.type);
+  const uint8_t* data = static_cast<const uint8_t*>(p.w.data);
+  const int64_t bytes = row_bytes(p.w.type, p.w.cols);
   for (int64_t n = first; n < first + count; n++)
-    store(p, n, kernels.row_dot(type, p.w.row(n), p.w.cols, p.x, block_sums));
+    store(p, n, kernels.row_dot(type, data + p.w.file_row(n) * bytes, p.w.cols, p.x, block_sums));
 }
 
 // Columns of w are outputs: rows are added up, each times its input.
