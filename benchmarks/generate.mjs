@@ -1,6 +1,7 @@
 // How fast does one sequence grow, and what share of the memory bandwidth is that? Every token reads all weights once, so
 // tokens a second cannot be more than bandwidth / bytes of the weights.
 //   npm run bench -- generate [--model FILE,DIR,.. --tokens 64 --runs 5 --threads N]
+// Then several texts side by side, which read the weights together: --sequences 16 (0: none).
 // Without --model: the GGUF file in ../shared beside the repository. A folder with bf16 weights can be given beside it.
 import os from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -17,6 +18,7 @@ export async function run({ emit, flag }) {
   const tokens = Number(flag('tokens', 64))
   const runs = Number(flag('runs', 5))
   const threads = Number(flag('threads', os.availableParallelism()))
+  const sequences = Number(flag('sequences', 16))
   const binding = native()
   for (const model of models) {
     const base = await openModel(model)
@@ -37,14 +39,39 @@ export async function run({ emit, flag }) {
       speeds.push((tokens / (performance.now() - start)) * 1000)
     }
     session.close()
+    const together = sequences > 1 ? await sideBySide(base, ids, { tokens, sequences, threads }) : undefined
     const types = [...new Set(base.spec.tensors.filter(({ shape }) => shape.length > 1).map(({ type }) => type))]
     const shape = { model: model.split('/').at(-1), weights: types.sort().join(' + '), bytes: base.bytes, tokens, runs }
     await base.close()
     const row = { shape, provider: 'oneround', threads }
     emit({ what: 'generate', unit: 'tokens/s', ...row, ...percentiles(speeds) })
+    if (together !== undefined)
+      emit({ what: 'generate side by side', unit: 'tokens/s', ...row, sequences, ...percentiles([together]) })
     if (bandwidths.some(Number.isNaN)) continue
     emit({ what: 'read bandwidth', unit: 'GB/s', ...row, ...percentiles(bandwidths.map((rate) => rate / 1e9)) })
     const shares = speeds.map((speed, i) => (speed * shape.bytes) / bandwidths[i])
     emit({ what: 'generate, share of bandwidth / weights', unit: 'share', ...row, ...percentiles(shares) })
   }
+}
+
+/** Tokens a second of all texts together. */
+async function sideBySide(base, ids, { tokens, sequences, threads }) {
+  const length = ids.length + tokens + 1
+  const session = new (native().Session)(base.weights, {
+    ...{ slots: [], overlay: [], training: false, threads, sequences },
+    ...{ rowsPerPass: Math.max(length, sequences), longestExample: length, cache: length },
+  })
+  const lanes = Int32Array.from({ length: sequences }, (_, lane) => lane)
+  let next
+  for (const lane of lanes) next = argmax(await session.prefill(ids, lane))
+  const start = performance.now()
+  let said = new Int32Array(sequences).fill(next)
+  for (let t = 0; t < tokens; t++) {
+    const logits = await session.nextEach(said, lanes)
+    const width = logits.length / sequences
+    said = lanes.map((lane) => argmax(logits.subarray(lane * width, (lane + 1) * width)))
+  }
+  const speed = ((tokens * sequences) / (performance.now() - start)) * 1000
+  session.close()
+  return speed
 }

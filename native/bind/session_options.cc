@@ -49,7 +49,7 @@ bool read_overlay(Napi::Value value, const std::string& name, Overlay* out) {
 bool read_session_options(Napi::Value value, SessionOptions* out) {
   Napi::Object object;
   Napi::Array slots, overlays;
-  size_t threads, rows, longest, cache = 0;
+  size_t threads, rows, longest, cache = 0, sequences = 1;
   if (!read_object(value, "options", &object) || !read_array(object.Get("slots"), "slots", &slots) ||
       !read_array(object.Get("overlay"), "overlay", &overlays) ||
       !read_size(object.Get("threads"), "threads", 1, 256, &threads) ||
@@ -59,7 +59,9 @@ bool read_session_options(Napi::Value value, SessionOptions* out) {
     return false;
   if (object.Has("recompute") && !read_bool(object.Get("recompute"), "recompute", &out->recompute)) return false;
   if (object.Has("cache") && !read_size(object.Get("cache"), "cache", 0, 1 << 20, &cache)) return false;
+  if (object.Has("sequences") && !read_size(object.Get("sequences"), "sequences", 1, 256, &sequences)) return false;
   out->cache = static_cast<int64_t>(cache);
+  out->sequences = static_cast<int64_t>(sequences);
   out->threads = static_cast<int>(threads);
   out->rows_per_pass = static_cast<int64_t>(rows);
   out->longest_example = static_cast<int64_t>(longest);

@@ -77,6 +77,7 @@ void Decoder::lay_out(Arena* arena) {
   head_scratch_.rows = arena->take<int32_t>(kHeadRows);
   head_scratch_.labels = arena->take<int32_t>(kHeadRows);
   head_scratch_.segments = arena->take<Segment>(kHeadRows);
+  cached_segments_ = arena->take<Segment>(m);
   if (s.learned_positions > 0) {
     position_ids_ = arena->take<int32_t>(m);
   } else {

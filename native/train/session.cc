@@ -46,6 +46,9 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
     return refuse("rowsPerPass or longestExample is out of range", "Let rowsPerPass be at least longestExample.");
   if (options.cache < 0 || options.cache > options.longest_example || (options.cache > 0 && options.training))
     return refuse("cache is out of range", "Use a scoring session and a cache of at most longestExample tokens.");
+  if (options.sequences < 1 || options.sequences > std::min(kHeadRows, options.rows_per_pass))
+    return refuse("sequences is out of range", "Generate at most " + std::to_string(kHeadRows) +
+                                                   " texts side by side, and no more than rowsPerPass.");
   auto session = std::make_unique<Session>();
   if (Status s = Parameters::plan(*base, options.slots, &session->parameters_); !s.is_ok()) return s;
   for (Overlay& overlay : options.overlays)
@@ -76,7 +79,7 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
     budget.gradients = session->parameters_->count() * kFloat;
     budget.optimizer = 2 * session->parameters_->count() * kFloat;
   }
-  if (o.cache > 0) budget.cache = KvCache::bytes(shape.layers, o.cache, shape.kv_width(), shape.heads);
+  if (o.cache > 0) budget.cache = KvCache::bytes(shape.layers, o.sequences, o.cache, shape.kv_width(), shape.heads);
   budget.activations = session->decoder_->activation_bytes();
   budget.scratch = backend.scratch_bytes(backend.self, o.rows_per_pass, session->decoder_->widest(), o.longest_example,
                                          {shape.heads, shape.kv_heads, shape.head_dim, shape.window});
@@ -106,7 +109,7 @@ Status Session::create(std::shared_ptr<const BaseWeights> base, SessionOptions o
                                   {shape.heads, shape.kv_heads, shape.head_dim, shape.window}))
     return Status::error(Code::memory, "no memory for scratch", "Lower the cutoff or the number of threads.");
   if (Status s = session->decoder_->allocate(session->backend_->table()); !s.is_ok()) return s;
-  if (o.cache > 0 && !session->cache_.reserve(shape.layers, o.cache, shape.kv_width(), shape.heads))
+  if (o.cache > 0 && !session->cache_.reserve(shape.layers, o.sequences, o.cache, shape.kv_width(), shape.heads))
     return Status::error(Code::memory, "no memory for the cache of keys and values", "Generate fewer tokens.");
   session->segments_.reserve(static_cast<size_t>(o.rows_per_pass));
   session->row_losses_.resize(static_cast<size_t>(o.rows_per_pass));

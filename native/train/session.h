@@ -19,7 +19,8 @@ struct SessionOptions {
   int64_t longest_example = 0;
   bool training = true;
   bool recompute = false;  // keep only each block's input and compute the block again in the backward pass
-  int64_t cache = 0;       // tokens of the generation cache; 0: none
+  int64_t cache = 0;       // tokens of the generation cache of one sequence; 0: none
+  int64_t sequences = 1;   // texts that the cache holds side by side
 };
 
 struct MemoryBudget {
@@ -72,10 +73,15 @@ class Session {
   // Summed loss and labelled tokens of each example.
   Status evaluate(const Batch& batch, const std::atomic<bool>& abort, std::vector<double>* losses,
                   std::vector<int32_t>* tokens);
-  // Generation: the prompt, then one token at a time; logits [V] of what comes next.
-  Status check_tokens(std::span<const int32_t> ids, bool first) const;
-  Status prefill(std::span<const int32_t> ids, const std::atomic<bool>& abort, std::vector<float>* logits);
-  Status next(int32_t id, const std::atomic<bool>& abort, std::vector<float>* logits);
+  // Generation: a sequence's prompt, then one token at a time; logits [V] of what comes next.
+  Status check_prompt(std::span<const int32_t> ids, int32_t sequence) const;
+  Status prefill(std::span<const int32_t> ids, int32_t sequence, const std::atomic<bool>& abort,
+                 std::vector<float>* logits);
+  // One more token of each of some sequences, which have their prompts; logits [count, V]. A session of one sequence
+  // takes the way that is fastest for a single text.
+  Status check_next(std::span<const int32_t> ids, std::span<const int32_t> sequences) const;
+  Status next(std::span<const int32_t> ids, std::span<const int32_t> sequences, const std::atomic<bool>& abort,
+              std::vector<float>* logits);
   Status logits(const Batch& batch, const std::atomic<bool>& abort, std::vector<float>* out);
 
  private:

@@ -82,7 +82,8 @@ function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
     a.longestExample !== b.longestExample ||
     a.training !== b.training ||
     a.recompute !== b.recompute ||
-    a.cache !== b.cache
+    a.cache !== b.cache ||
+    a.sequences !== b.sequences
   )
     return false
   return (

@@ -1,4 +1,7 @@
-/** Every architecture of shared/golden/tiny: texts that go on from others have the bits of the texts laid out whole. */
+/**
+ * Every architecture of shared/golden/tiny: texts that go on from others have the bits of the texts laid out whole, and
+ * texts that grow side by side have the logits of one pass.
+ */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -10,6 +13,7 @@ import { openModel } from '../../src/model/open.js'
 import type { Batch } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
 import { flatten, loraSlots, overlayOf } from '../../src/train/slots.js'
+import { relativeError } from './compare.js'
 import { sharedFile, skipReason } from './shared-files.js'
 
 const cases = [
@@ -71,6 +75,52 @@ describe.skipIf(reason !== undefined).each(cases)('golden tiny %s as a tree', (n
       for (const [at, { example }] of nodes.entries()) {
         expect(together.losses[at]).toBe(example === undefined ? 0 : apart.losses[example])
         expect(together.tokens[at]).toBe(example === undefined ? 0 : apart.tokens[example])
+      }
+    }
+  })
+
+  it('grows texts side by side: each has its own bits, and the logits of a pass over the whole text', async () => {
+    await using base = await openModel(join(folder, 'model'))
+    const adapter = await loadPeft(join(folder, 'adapter'))
+    const tokens = (JSON.parse(readFileSync(join(folder, 'case.json'), 'utf8')) as { input_ids: number[][] }).input_ids
+    const texts = [tokens.flat().slice(0, 9), tokens.flat().slice(4, 20), tokens.flat().slice(12, 17)]
+    const grown = 8
+    const size = { rowsPerPass: 96, longestExample: 32, training: false, slots: [], overlay: overlayOf(adapter) }
+    const open = (more: object) => new (native().Session)(base.weights, { ...size, threads: 2, ...more })
+    /** all logits of the texts that grow together, [text][step] */
+    const together = async (which: readonly number[]) => {
+      const session = open({ cache: 32, sequences: 3 })
+      try {
+        const made = new Map<number, Float32Array[]>()
+        for (const at of which) made.set(at, [await session.prefill(Int32Array.from(texts[at]!), at)])
+        for (let step = 0; step < grown; step++) {
+          const ids = Int32Array.from(which, (at) => tokens.flat()[at + 3 * step]!)
+          const logits = await session.nextEach(ids, Int32Array.from(which))
+          const width = logits.length / which.length
+          which.forEach((at, i) => made.get(at)!.push(logits.slice(i * width, (i + 1) * width)))
+        }
+        return made
+      } finally {
+        session.close()
+      }
+    }
+    const all = await together([2, 0, 1])
+    for (const at of [0, 1, 2]) {
+      expect((await together([at])).get(at)).toEqual(all.get(at))
+      const whole = [...texts[at]!, ...Array.from({ length: grown }, (_, step) => tokens.flat()[at + 3 * step]!)]
+      const session = open({})
+      const ids = Int32Array.from(whole)
+      const labels = new Int32Array(ids.length).fill(UNTRAINED)
+      const pass = await session.logits({
+        ...{ ids, labels },
+        lengths: Int32Array.of(ids.length),
+        dropoutCounters: new Uint32Array(1),
+      })
+      session.close()
+      const width = pass.length / ids.length
+      for (const [step, logits] of all.get(at)!.entries()) {
+        const row = texts[at]!.length - 1 + step
+        expect(relativeError(logits, pass.subarray(row * width, (row + 1) * width))).toBeLessThan(1e-5)
       }
     }
   })
