@@ -97,7 +97,7 @@ describe.skipIf(reason !== undefined).each(cases)('golden tiny %s as a tree', (n
           const ids = Int32Array.from(which, (at) => tokens.flat()[at + 3 * step]!)
           const logits = await session.nextEach(ids, Int32Array.from(which))
           const width = logits.length / which.length
-          which.forEach((at, i) => made.get(at)!.push(logits.slice(i * width, (i + 1) * width)))
+          for (const [i, at] of which.entries()) made.get(at)!.push(logits.slice(i * width, (i + 1) * width))
         }
         return made
       } finally {
