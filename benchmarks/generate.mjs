@@ -34,9 +34,11 @@ export async function run({ emit, flag }) {
       // Just before, because other users of the machine take their part of the bandwidth.
       bandwidths.push(binding.probeBandwidth?.(threads, base.bytes) ?? Number.NaN)
       let id = argmax(await session.prefill(ids))
-      const start = performance.now()
-      for (let t = 0; t < tokens; t++) id = argmax(await session.next(id))
-      speeds.push((tokens / (performance.now() - start)) * 1000)
+      for (let t = 0; t < tokens; t++) {
+        const start = performance.now()
+        id = argmax(await session.next(id))
+        speeds.push(1000 / (performance.now() - start))
+      }
     }
     session.close()
     const together = sequences > 1 ? await sideBySide(base, ids, { tokens, sequences, threads }) : undefined
@@ -49,7 +51,7 @@ export async function run({ emit, flag }) {
       emit({ what: 'generate side by side', unit: 'tokens/s', ...row, sequences, ...percentiles([together]) })
     if (bandwidths.some(Number.isNaN)) continue
     emit({ what: 'read bandwidth', unit: 'GB/s', ...row, ...percentiles(bandwidths.map((rate) => rate / 1e9)) })
-    const shares = speeds.map((speed, i) => (speed * shape.bytes) / bandwidths[i])
+    const shares = speeds.map((speed, i) => (speed * shape.bytes) / bandwidths[Math.floor(i / tokens)])
     emit({ what: 'generate, share of bandwidth / weights', unit: 'share', ...row, ...percentiles(shares) })
   }
 }

@@ -14,8 +14,9 @@ export type { TextEnd, TextOptions } from './continue-text.js'
 /** Tokens of the cache are rounded up to whole tiles. */
 const step = 32
 
-/** Texts that grow side by side: more read the weights no oftener, and each takes its place in the cache. */
+/** Texts that grow side by side: each takes its place in the cache, of which there is so much in all. */
 const mostLanes = 16
+const mostCache = 512 * 2 ** 20
 
 /** A base with one adapter, held open to continue several prompts, one after another or side by side. */
 export class Generator implements Disposable {
@@ -38,7 +39,10 @@ export class Generator implements Disposable {
     checkAdapter(base, adapter)
     this.#base = base
     this.#capacity = Math.min(base.spec.maxPositions, Math.ceil(longest / step) * step)
-    this.#sequences = Math.min(texts, mostLanes)
+    const { layers, kvHeads, headDim } = base.spec.shape
+    const bytes = 2 * layers * kvHeads * headDim * this.#capacity * Float32Array.BYTES_PER_ELEMENT
+    // Two at least where there are several: one alone would be computed with other roundings.
+    this.#sequences = Math.min(texts, mostLanes, Math.max(2, Math.floor(mostCache / bytes)))
     const size = { longestExample: this.#capacity, cache: this.#capacity, sequences: this.#sequences }
     const rows = { rowsPerPass: Math.max(this.#capacity, this.#sequences), ...size }
     const overlay = adapter ? overlayOf(adapter) : []
