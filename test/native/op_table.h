@@ -69,6 +69,7 @@ class Table {
 void reference_rows(Table& table);
 void linear_rows(Table& table);
 void linear_row_each_rows(Table& table);
+void linear_row_rows(Table& table);
 void linear_gradient_rows(Table& table);
 void weight_rows(Table& table);
 void norm_rows(Table& table);
@@ -77,6 +78,7 @@ void bias_rows(Table& table);
 void rope_rows(Table& table);
 void attention_rows(Table& table);
 void attention_tree_rows(Table& table);
+void attention_row_rows(Table& table);
 void swiglu_rows(Table& table);
 void gelu_rows(Table& table);
 void dropout_rows(Table& table);
@@ -85,7 +87,8 @@ void optimizer_rows(Table& table);
 void row_move_rows(Table& table);
 void scratch_rows(Table& table);
 void sgd_rows(Table& table);
-// Needs no backend.
+// Need no backend.
 void base_weights_rows(Table& table);
+void thread_rows(Table& table);
 
 }  // namespace oneround::test
