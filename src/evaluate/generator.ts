@@ -1,10 +1,9 @@
 import type { Adapter } from '../adapter/adapter.js'
 import type { Model } from '../model/open.js'
 import type { NativeSession } from '../native/binding.js'
+import { openAdapted } from '../train/adapted.js'
 import { type JobOptions, threadsOf } from '../train/job.js'
 import type { MemoryNotice } from '../train/memory.js'
-import { openSession } from '../train/session.js'
-import { overlayOf } from '../train/slots.js'
 import { continueText, endOf, type NextToken, type TextEnd, type TextOptions } from './continue-text.js'
 import { Lanes } from './lanes.js'
 import { checkAdapter } from './loss.js'
@@ -45,9 +44,7 @@ export class Generator implements Disposable {
     this.#sequences = Math.min(texts, mostLanes, Math.max(2, Math.floor(mostCache / bytes)))
     const size = { longestExample: this.#capacity, cache: this.#capacity, sequences: this.#sequences }
     const rows = { rowsPerPass: Math.max(this.#capacity, this.#sequences), ...size }
-    const overlay = adapter ? overlayOf(adapter) : []
-    const options = { slots: [], overlay, threads: threadsOf(o), ...rows, training: false }
-    this.#session = openSession(base, options, { onMemory: o.onMemory })
+    this.#session = openAdapted(base, adapter, { threads: threadsOf(o), ...rows }, { onMemory: o.onMemory })
   }
 
   /**
