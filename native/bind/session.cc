@@ -59,8 +59,7 @@ Napi::Function SessionObject::define(Napi::Env env) {
        InstanceMethod<&SessionObject::gradient>("gradient"), InstanceMethod<&SessionObject::evaluate>("evaluate"),
        InstanceMethod<&SessionObject::logits>("logits"), InstanceMethod<&SessionObject::prefill>("prefill"),
        InstanceMethod<&SessionObject::next>("next"), InstanceMethod<&SessionObject::next_each>("nextEach"),
-       InstanceMethod<&SessionObject::abort>("abort"),
-       InstanceMethod<&SessionObject::close>("close")});
+       InstanceMethod<&SessionObject::abort>("abort"), InstanceMethod<&SessionObject::close>("close")});
 }
 
 SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
