@@ -1,4 +1,4 @@
-import type { Arm } from '../federation/arms.js'
+import { type Arm, shapeOf } from '../federation/arms.js'
 import type { Plan } from '../update/plan.js'
 import { domainOf, lineChart, stripChart } from './chart.js'
 import { escapeHtml, shorten } from './escape.js'
@@ -41,7 +41,7 @@ export interface ReportData {
 /** The whole report as one HTML page that needs no network, no script and no other file. */
 export function page(data: ReportData): string {
   const { plan, arms } = data
-  const rounds = arms.filter((arm) => /^\d+x\d+$/.test(arm.name)).map((arm) => arm.name)
+  const rounds = arms.filter((arm) => shapeOf(arm.name)).map((arm) => arm.name)
   const title = rounds.length > 0 ? `Federated fine-tuning: ${rounds.join(' beside ')}` : 'Federated fine-tuning'
   const clients = clientsOf(arms)
   const facts = [
