@@ -46,22 +46,27 @@ Napi::Value memory_budget(const Napi::CallbackInfo& info) {
 }  // namespace
 
 Napi::Function SessionObject::define(Napi::Env env) {
-  return DefineClass(
-      env, "Session",
-      {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
-       InstanceAccessor<&SessionObject::budget>("budget"), InstanceMethod<&SessionObject::parameters>("parameters"),
-       InstanceMethod<&SessionObject::set_parameters>("setParameters"),
-       InstanceMethod<&SessionObject::set_anchor>("setAnchor"),
-       InstanceMethod<&SessionObject::set_correction>("setCorrection"),
-       InstanceMethod<&SessionObject::add_parameters>("addParameters"),
-       InstanceMethod<&SessionObject::load_base>("loadBase"),
-       InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
-       InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
-       InstanceMethod<&SessionObject::reset_optimizer>("resetOptimizer"), InstanceMethod<&SessionObject::step>("step"),
-       InstanceMethod<&SessionObject::gradient>("gradient"), InstanceMethod<&SessionObject::evaluate>("evaluate"),
-       InstanceMethod<&SessionObject::logits>("logits"), InstanceMethod<&SessionObject::prefill>("prefill"),
-       InstanceMethod<&SessionObject::next>("next"), InstanceMethod<&SessionObject::next_each>("nextEach"),
-       InstanceMethod<&SessionObject::abort>("abort"), InstanceMethod<&SessionObject::close>("close")});
+  return DefineClass(env, "Session",
+                     {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
+                      InstanceAccessor<&SessionObject::budget>("budget"),
+                      InstanceMethod<&SessionObject::parameters>("parameters"),
+                      InstanceMethod<&SessionObject::set_parameters>("setParameters"),
+                      InstanceMethod<&SessionObject::set_anchor>("setAnchor"),
+                      InstanceMethod<&SessionObject::set_correction>("setCorrection"),
+                      InstanceMethod<&SessionObject::add_parameters>("addParameters"),
+                      InstanceMethod<&SessionObject::load_base>("loadBase"),
+                      InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
+                      InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
+                      InstanceMethod<&SessionObject::reset_optimizer>("resetOptimizer"),
+                      InstanceMethod<&SessionObject::step>("step"),
+                      InstanceMethod<&SessionObject::gradient>("gradient"),
+                      InstanceMethod<&SessionObject::evaluate>("evaluate"),
+                      InstanceMethod<&SessionObject::logits>("logits"),
+                      InstanceMethod<&SessionObject::prefill>("prefill"),
+                      InstanceMethod<&SessionObject::next>("next"),
+                      InstanceMethod<&SessionObject::next_each>("nextEach"),
+                      InstanceMethod<&SessionObject::abort>("abort"),
+                      InstanceMethod<&SessionObject::close>("close")});
 }
 
 SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
