@@ -30,6 +30,8 @@ void add(const float* x, int64_t count, float* y);
 void multiply_add(const float* x, float factor, int64_t count, float* y);
 void scale(float factor, int64_t count, float* y);
 float dot(const float* x, const float* y, int64_t count);
+float row_dot(int type, const uint8_t* row, int64_t count, const float* x, const float* sums);
+void block_sums(const float* x, int64_t count, float* sums);
 float exponentials(float* x, int64_t count, float* maximum);
 void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count);
 void rotate(float* x, const float* cos, const float* sin, float direction, int64_t half);

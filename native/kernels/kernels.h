@@ -47,6 +47,10 @@ struct Kernels {
   void (*multiply_add)(const float* x, float factor, int64_t count, float* y);  // y += factor * x
   void (*scale)(float factor, int64_t count, float* y);                         // y *= factor
   float (*dot)(const float* x, const float* y, int64_t count);
+  // sum_k x[k] row[k] for a row in storage `type`; sums: block_sums of x, read for q4_0 and q4_1 only (row_dot.cc)
+  float (*row_dot)(int type, const uint8_t* row, int64_t count, const float* x, const float* sums);
+  // sums[b] = sum of x[32 b .. 32 b + 31] for whole blocks
+  void (*block_sums)(const float* x, int64_t count, float* sums);
   // x = exp(x - max); returns the sum and the maximum
   float (*exponentials)(float* x, int64_t count, float* maximum);
   // p = exp(p - log_sum) for i < valid, 0 up to count; d_p = p * (d_p - delta) * factor

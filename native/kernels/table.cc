@@ -35,6 +35,8 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
       ONEROUND_ISA::multiply_add,
       ONEROUND_ISA::scale,
       ONEROUND_ISA::dot,
+      ONEROUND_ISA::row_dot,
+      ONEROUND_ISA::block_sums,
       ONEROUND_ISA::exponentials,
       ONEROUND_ISA::softmax_backward,
       ONEROUND_ISA::rotate,

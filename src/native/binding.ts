@@ -114,8 +114,10 @@ export interface SessionOptions {
   training: boolean
   /** default false; training: keep only each block's input and compute the block again in the backward pass; same bits, less memory */
   recompute?: boolean
-  /** tokens of the generation cache, at most longestExample; without it the session cannot generate */
+  /** tokens of a text in the generation cache, at most longestExample; without it the session cannot generate */
   cache?: number
+  /** default 1; texts that are generated side by side, at most 256 and rowsPerPass */
+  sequences?: number
   /** room for `setAnchor`; default false */
   anchored?: boolean
   /** room for `setCorrection`; default false */
@@ -142,6 +144,12 @@ export interface Batch {
   lengths: Int32Array
   /** one number an example, the counter of its dropout mask; the same example in the same step always gets the same mask */
   dropoutCounters: Uint32Array
+  /**
+   * evaluate() and logits() only: the example that each one goes on from, -1 for none. It then sees the rows of that one
+   * and of all above it, and its positions go on from theirs, as if they were one text; the results have the same bits.
+   * Parents come first, an example's descendants follow it at once, at most 16 stand above one, and all rows fit one pass.
+   */
+  parents?: Int32Array
 }
 
 export interface StepOptions {
@@ -210,10 +218,15 @@ export interface NativeSession {
   evaluate(batch: Batch): Promise<{ losses: Float64Array; tokens: Int32Array }>
   /** [rows, vocabulary], for tests and small batches; no dropout */
   logits(batch: Batch): Promise<Float32Array>
-  /** generation: takes a prompt into the empty cache; [vocabulary] logits of the token after it */
-  prefill(ids: Int32Array): Promise<Float32Array>
-  /** generation: one more token */
+  /** generation: takes a prompt into a sequence's cache, emptied before; [vocabulary] logits of the token after it */
+  prefill(ids: Int32Array, sequence?: number): Promise<Float32Array>
+  /** generation: one more token of sequence 0 */
   next(id: number): Promise<Float32Array>
+  /**
+   * generation: one more token of each of these sequences, [sequences, vocabulary] logits. In a session of several
+   * sequences all weights are read once for all; a text's bits do not depend on the texts beside it.
+   */
+  nextEach(ids: Int32Array, sequences: Int32Array): Promise<Float32Array>
   /** the running job, if any, ends with code ABORTED within 100 ms; parameters are then those before the step */
   abort(): void
   /** aborts and frees; may be called twice */
