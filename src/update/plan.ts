@@ -8,6 +8,7 @@ import { LIMITS } from './limits.js'
 import { METHOD_OF, type Method, type Plan, planSchema } from './plan-schema.js'
 import { readText } from './read-file.js'
 import { schemaError } from './schema-error.js'
+import { checkStrategy } from './strategy-checks.js'
 
 export { type LinearLayer, resolveLayers } from './layers.js'
 export type {
@@ -23,6 +24,7 @@ export type {
   Weights,
 } from './plan-schema.js'
 export { METHOD_OF } from './plan-schema.js'
+export { FEDAVG, type StrategyName, type StrategyRule } from './strategy-schema.js'
 
 const FIX = 'Correct the plan, or make a new one with: oneround plan.'
 
@@ -40,6 +42,7 @@ export function parsePlan(json: unknown, source = 'The plan'): Plan {
   decayTable(plan)
   checkClients(plan, source)
   checkWeights(plan, source)
+  checkStrategy(plan, (found, expected) => inconsistent(source, found, expected))
   return plan
 }
 
@@ -93,7 +96,7 @@ function checkKind(plan: Plan, source: string): void {
     if (plan.layers.length === 0) throw inconsistent(source, 'no layers', 'at least one layer')
     const others: readonly Method[] = Object.values(METHOD_OF)
     if (method === own || !others.includes(method)) return
-    const expected = own === undefined ? 'svd, stack or fedit' : `'${own}', svd, stack or fedit`
+    const expected = own === undefined ? 'svd or another method of factors' : `'${own}', svd or another method of factors`
     throw inconsistent(source, `factors of kind '${trainable.kind}' with the method '${method}'`, expected)
   }
   if (plan.layers.length > 0) throw inconsistent(source, 'layers beside full updates', 'no layers')
