@@ -1,13 +1,14 @@
 // One measurement of LoRA training in a process of its own, so that its peak memory is its own. Prints one JSON row.
-// arguments: MODEL DATA.jsonl BATCH TOKENS RANK STEPS WARMUP THREADS
+// arguments: MODEL DATA.jsonl BATCH TOKENS RANK STEPS WARMUP THREADS COMPUTE
 import { readFileSync } from 'node:fs'
 import { performance } from 'node:perf_hooks'
 import { openModel } from '../dist/model/open.js'
 import { native } from '../dist/native/load.js'
 import { adamw } from '../dist/train/local.js'
 
-const [model, data, ...numbers] = process.argv.slice(2)
-const [batch, tokens, rank, steps, warmup, threads] = numbers.map(Number)
+const [model, data, batch, tokens, rank, steps, warmup, threads, compute] = process.argv
+  .slice(2)
+  .map((value, at) => (at >= 2 && at <= 7 ? Number(value) : value))
 
 const opening = performance.now()
 const base = await openModel(model)
@@ -34,6 +35,7 @@ const session = new (native().Session)(base.weights, {
   slots: layers.map(({ name }) => ({ kind: 'lora', layer: name, rank, scale: 2, dropout: 0 })),
   overlay: [],
   threads,
+  compute,
   rowsPerPass: batch * tokens,
   longestExample: tokens,
   training: true,

@@ -56,7 +56,8 @@ Napi::Function SessionObject::define(Napi::Env env) {
        InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::gradient>("gradient"),
        InstanceMethod<&SessionObject::evaluate>("evaluate"), InstanceMethod<&SessionObject::logits>("logits"),
        InstanceMethod<&SessionObject::prefill>("prefill"), InstanceMethod<&SessionObject::next>("next"),
-       InstanceMethod<&SessionObject::abort>("abort"), InstanceMethod<&SessionObject::close>("close")});
+       InstanceMethod<&SessionObject::profile>("profile"), InstanceMethod<&SessionObject::abort>("abort"),
+       InstanceMethod<&SessionObject::close>("close")});
 }
 
 SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
@@ -219,6 +220,22 @@ Napi::Value SessionObject::next(const Napi::CallbackInfo& info) {
   size_t id;
   if (!read_size(info[0], "id", 0, 0x7fffffff, &id)) return info.Env().Undefined();
   return generate(info, {static_cast<int32_t>(id)}, false);
+}
+
+Napi::Value SessionObject::profile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!ready(env)) return env.Undefined();
+  Napi::Array list = Napi::Array::New(env);
+  for (const OperationProfile& operation : session_->take_profile()) {
+    Napi::Object row = Napi::Object::New(env);
+    row.Set("operation", operation.name);
+    row.Set("calls", static_cast<double>(operation.calls));
+    row.Set("seconds", operation.seconds);
+    row.Set("flop", operation.flop);
+    row.Set("bytes", operation.bytes);
+    list.Set(list.Length(), row);
+  }
+  return list;
 }
 
 void SessionObject::abort(const Napi::CallbackInfo&) { job_.abort(); }

@@ -9,6 +9,7 @@
 
 namespace oneround::bind {
 
+bool read_type(Napi::Value value, const std::string& name, Type* out);
 bool read_decoder_shape(Napi::Value value, DecoderShape* out);
 
 class Weights : public Napi::ObjectWrap<Weights> {

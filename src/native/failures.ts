@@ -54,6 +54,9 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
     random: guardedCall(binding.random as Call) as NativeBinding['random'],
     factorizeSum: guardedCall(binding.factorizeSum as Call) as NativeBinding['factorizeSum'],
     sumSquaredNorm: guardedCall(binding.sumSquaredNorm as Call) as NativeBinding['sumSquaredNorm'],
+    probePeak: guardedCall(binding.probePeak as Call) as NativeBinding['probePeak'],
+    probeBandwidth: guardedCall(binding.probeBandwidth as Call) as NativeBinding['probeBandwidth'],
+    probeProduct: guardedCall(binding.probeProduct as Call) as NativeBinding['probeProduct'],
     Weights: guardedClass(binding.Weights),
     Session: guardedClass(binding.Session),
   }
