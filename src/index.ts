@@ -1,5 +1,7 @@
 /** The public API: everything a program needs, nothing else. */
 export { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adapter/adapter.js'
+export type { DenseDelta } from './adapter/dense.js'
+export { loadAdapter } from './adapter/folder.js'
 export { loadPeft, savePeft } from './adapter/peft.js'
 export { type Aggregate, type Aggregator, openAggregator } from './aggregate/aggregator.js'
 export type { DataOptions, Dataset, Example } from './data/dataset.js'
@@ -18,6 +20,16 @@ export { type SimulateOptions, simulate } from './federation/simulate.js'
 export { type Model, openModel } from './model/open.js'
 export { readSafetensorsHeader } from './model/safetensors.js'
 export type { ModelSpec } from './model/spec.js'
+export { exportOnnx, type OnnxExport, type OnnxOptions } from './onnx/export.js'
+export { openRuntime } from './runtime/open.js'
+export type {
+  GenerateRequest,
+  Likelihood,
+  RequestOptions,
+  Runtime,
+  RuntimeKind,
+  RuntimeOptions,
+} from './runtime/runtime.js'
 export type { JobOptions, Progress } from './train/job.js'
 export type { MemoryNotice } from './train/memory.js'
 export { type Start, startOfRound } from './train/start.js'
