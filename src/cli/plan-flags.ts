@@ -96,7 +96,7 @@ export function withPlanFlags(command: Command): Command {
     .option('--weight-decay <x>', 'decoupled weight decay', number)
     .option('--clip-norm <x>', 'largest gradient norm; 0 clips nothing', number)
     .option('--seed <n>', 'seed of every random choice', whole)
-    .option('--compute <type>', 'auto, f32')
+    .option('--compute <type>', 'auto (bf16 where the processor has it), f32, bf16')
     .option('--held-out <x>', "part of each client's examples that is kept for judging, 0 to below 1", number)
     .option('--method <name>', 'updates to adapter: svd, stack, fedit')
     .option('--aggregate-rank <n>', 'rank of the aggregate: auto or a number', autoOrCount)

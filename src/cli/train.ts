@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { loadAdapter } from '../adapter/folder.js'
 import { loadExamples } from '../data/load.js'
 import { formatBytes, formatCount } from '../report/numbers.js'
+import { environment } from '../run/environment.js'
+import { computeOf } from '../train/compute.js'
 import { describeMemory } from '../train/memory.js'
 import { startOfRound } from '../train/start.js'
 import { train } from '../train/train.js'
@@ -89,7 +91,8 @@ export function addTrain(program: Command, terminal: Terminal): void {
       })
       const saved = await update.save(flags.out)
       const receipt = receiptFile(flags.out)
-      await writeReceipt(receipt, makeReceipt({ update, saved, plan, data: data.files }))
+      const settings = { isa: environment().isa, compute: computeOf(plan.train.compute) }
+      await writeReceipt(receipt, makeReceipt({ update, saved, plan, data: data.files, settings }))
       return {
         json: { file: flags.out, ...saved, info: update.info, receipt },
         text: `update written to ${flags.out} (${formatBytes(saved.bytes)}, SHA-256 ${saved.sha256})\nreceipt, which stays here, in ${receipt}`,

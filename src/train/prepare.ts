@@ -4,6 +4,7 @@ import type { Model } from '../model/open.js'
 import type { SessionOptions } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
 import { type PassShape, passShape } from './budget.js'
+import { computeOf } from './compute.js'
 import { stepsPerEpoch } from './local.js'
 import type { Schedule } from './schedule.js'
 import { loraSlots } from './slots.js'
@@ -46,6 +47,7 @@ export function prepare(data: Dataset, plan: Plan, start: Start, threads: number
       slots: loraSlots(plan.layers, dropout),
       overlay: start.overlay,
       threads,
+      compute: computeOf(train.compute),
       ...shape,
       training: true,
       recompute,

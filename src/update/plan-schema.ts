@@ -76,7 +76,7 @@ const train = z.strictObject({
     .int()
     .min(0)
     .max(2 ** 32 - 1),
-  compute: z.enum(['auto', 'f32']),
+  compute: z.enum(['auto', 'f32', 'bf16']),
 })
 
 const data = z.strictObject({
@@ -139,7 +139,6 @@ export const planSchema = z.strictObject({
 
 /** What a field's value means where it is agreed on but not built: refused by this name instead of as nonsense. */
 export const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
-  'train.compute': ['bf16'],
   start: ['fresh'],
   'aggregate.method': ['residual', 'ffa', 'fed-sb', 'task-arithmetic', 'ties', 'dare', 'fisher', 'regmean', 'knots'],
 }

@@ -40,7 +40,7 @@ describe('plan', () => {
 
   it.each<[string, (json: Loose) => void, string, RegExp]>([
     ['momentum with adamw', (j) => (j.train.momentum = 0.9), 'MALFORMED', /adamw/],
-    ['bf16', (j) => (j.train.compute = 'bf16'), 'UNSUPPORTED', /not built yet.*bf16/],
+    ['a compute of another name', (j) => (j.train.compute = 'fp8'), 'UNSUPPORTED', /fp8/],
     ['fresh start', (j) => (j.start = 'fresh'), 'UNSUPPORTED', /fresh/],
     ['ties', (j) => (j.aggregate.method = 'ties'), 'UNSUPPORTED', /not built yet.*ties/],
     ['unknown method', (j) => (j.aggregate.method = 'zzz'), 'UNSUPPORTED', /zzz/],
