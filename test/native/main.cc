@@ -36,6 +36,7 @@ std::string lacking(const std::string& isa) {
 void backend_rows(oneround::test::Table& table) {
   using namespace oneround::test;
   linear_rows(table);
+  linear_row_rows(table);
   linear_gradient_rows(table);
   linear_parts_rows(table);
   // In bf16 only products differ.
@@ -46,6 +47,7 @@ void backend_rows(oneround::test::Table& table) {
   bias_rows(table);
   rope_rows(table);
   attention_rows(table);
+  attention_row_rows(table);
   swiglu_rows(table);
   gelu_rows(table);
   dropout_rows(table);
@@ -86,6 +88,7 @@ int main(int argc, char** argv) {
   oneround::test::Table table(filter);
   oneround::test::reference_rows(table);
   oneround::test::base_weights_rows(table);
+  oneround::test::thread_rows(table);
   int refused = 0;
   for (const std::string& isa : sets) {
     const std::string reason = lacking(isa);
