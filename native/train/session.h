@@ -14,7 +14,7 @@ namespace oneround {
 
 struct SessionOptions {
   std::vector<Slot> slots;
-  std::vector<Overlay> overlays;  // as given: factors
+  std::vector<Overlay> overlays;
   int threads = 1;
   Compute compute = Compute::f32;
   int64_t rows_per_pass = 0;
