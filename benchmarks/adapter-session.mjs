@@ -1,7 +1,7 @@
 // A session that trains LoRA factors on all linear layers of a base, A uniform and B zero: what the training benchmarks
 // measure.
 import { native } from '../dist/native/load.js'
-import { adamw } from '../dist/train/local.js'
+import { adamw } from '../dist/train/optimizer.js'
 
 /** AdamW as the peer's benchmark sets it. */
 export const options = { ...adamw, learningRate: 3e-4, weightDecay: 0.01, clipNorm: 0, seed: 0 }

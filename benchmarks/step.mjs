@@ -1,6 +1,6 @@
 // Where does the time of one training step go, and what remains to be won?
 //   npm run bench -- step [--batch 4 --tokens 128 --rank 16 --steps 8 --threads N --compute bf16] [--page docs/performance.md]
-// Every operation of the fastest of some steps: time, arithmetic, bytes, and its share of the peak measured just before.
+// Every operation of the fastest of some steps: time, arithmetic, bytes, and its share of the peak measured before and after.
 import { readFileSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { performance } from 'node:perf_hooks'
@@ -23,7 +23,7 @@ export async function run({ emit, flag }) {
   const page = flag('page')
   const shape = { batch, tokens, rank, targets: 'all-linear', compute }
 
-  const peak = peakOf(compute, threads)
+  const before = peakOf(compute, threads)
   const bandwidth = native().probeBandwidth(threads, 512 * 2 ** 20)
   const base = await openModel(flag('model', processes.shared(processes.model)))
   const stream = base.tokenizer.encode(
@@ -48,6 +48,8 @@ export async function run({ emit, flag }) {
   }
   session.close()
   await base.close()
+  // Whatever else ran took from the peak too: the better of two looks.
+  const peak = Math.max(before, peakOf(compute, threads))
 
   const operations = fastest.operations.sort((a, b) => b.seconds - a.seconds)
   const other = fastest.seconds - operations.reduce((sum, o) => sum + o.seconds, 0)
@@ -93,7 +95,7 @@ typed in by hand. LoRA of rank ${shape.rank} on all linear layers of SmolLM2-135
 ${shape.compute}, ${threads} threads, ${os.cpus()[0]?.model.trim()}, instruction set ${isa}.
 
 - ${(tokens / fastest.seconds).toFixed(0)} tokens a second: ${ms(fastest.seconds)} ms, ${(flop / 1e9).toFixed(0)} GFLOP, ${((flop / fastest.seconds / peak) * 100).toFixed(0)} % of the peak over the whole step.
-- Peak (chains of multiply-adds in registers, ${threads} threads, just before): ${(peak / 1e9).toFixed(0)} GFLOP/s. Memory read: ${(bandwidth / 1e9).toFixed(1)} GB/s.
+- Peak (chains of multiply-adds in registers, ${threads} threads, before and after): ${(peak / 1e9).toFixed(0)} GFLOP/s. Memory read: ${(bandwidth / 1e9).toFixed(1)} GB/s.
 
 | operation | calls | ms | GFLOP | GB | share of peak | ms above its limit |
 |---|---|---|---|---|---|---|
