@@ -114,6 +114,10 @@ export interface SessionOptions {
   training: boolean
   /** default false; training: keep only each block's input and compute the block again in the backward pass; same bits, less memory */
   recompute?: boolean
+  /** bf16: operands of products rounded to bf16, sums in f32; where `CpuInfo.bf16`. Default f32 */
+  compute?: 'f32' | 'bf16'
+  /** default false; measure every operation for `profile()` */
+  profile?: boolean
   /** tokens of a text in the generation cache, at most longestExample; without it the session cannot generate */
   cache?: number
   /** default 1; texts that are generated side by side, at most 256 and rowsPerPass */
@@ -218,6 +222,8 @@ export interface NativeSession {
   evaluate(batch: Batch): Promise<{ losses: Float64Array; tokens: Int32Array }>
   /** [rows, vocabulary], for tests and small batches; no dropout */
   logits(batch: Batch): Promise<Float32Array>
+  /** with the option `profile`: operations of gradient(), step() and evaluate() since the last call */
+  profile(): OperationProfile[]
   /** generation: takes a prompt into a sequence's cache, emptied before; [vocabulary] logits of the token after it */
   prefill(ids: Int32Array, sequence?: number): Promise<Float32Array>
   /** generation: one more token of sequence 0 */
@@ -233,11 +239,36 @@ export interface NativeSession {
   close(): void
 }
 
+/** One operation of the engine, summed over its calls. */
+export interface OperationProfile {
+  operation: string
+  calls: number
+  seconds: number
+  /** of products and attention, two a multiply-add; else 0 */
+  flop: number
+  /** of the operands, each counted once a call */
+  bytes: number
+}
+
+/** One product for a benchmark: y [rows, out] = x w', or d_x [rows, in] = d_y w where `backward`. */
+export interface ProductProbe {
+  type: StorageType
+  rows: number
+  in: number
+  out: number
+  backward: boolean
+  compute: 'f32' | 'bf16'
+  threads: number
+  repeats: number
+}
+
 export interface CpuInfo {
   /** the set in use, e.g. `avx512` */
   isa: string
   /** every set that this machine could use, worst first */
   available: string[]
+  /** whether the set in use has bf16 products */
+  bf16: boolean
   cores: number
   /** bytes that may still be taken: the least of MemAvailable and the cgroup's rest */
   memoryAvailable: number
@@ -338,6 +369,12 @@ export interface NativeBinding {
     maxRank: number,
     tolerance: number,
   ): Promise<FactorizedSum>
+  /** for benchmarks; all three block for what they measure. Multiply-adds of all threads, times two, a second */
+  probePeak(compute: 'f32' | 'bf16', threads: number): number
+  /** bytes a second that all threads read together from a buffer of `bytes` */
+  probeBandwidth(threads: number, bytes: number): number
+  /** seconds of each repeat */
+  probeProduct(product: ProductProbe): Float64Array
   /** ||sum_i weight_i B_i A_i||_F^2 from inner products of factors, in double; no dense matrix */
   sumSquaredNorm(inDim: number, outDim: number, pairs: FactorPair[]): number
   /**
