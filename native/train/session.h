@@ -59,6 +59,8 @@ class Session {
 
   const MemoryBudget& budget() const { return budget_; }
   Parameters& parameters() { return *parameters_; }
+  const Parameters& parameters() const { return *parameters_; }
+  const Backend& backend() const { return backend_->table(); }
   const BaseWeights& base() const { return *base_; }
   void load_base();
 

@@ -56,5 +56,8 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
     sumSquaredNorm: guardedCall(binding.sumSquaredNorm as Call) as NativeBinding['sumSquaredNorm'],
     Weights: guardedClass(binding.Weights),
     Session: guardedClass(binding.Session),
+    Probe: guardedClass(binding.Probe),
+    probeBudget: guardedCall(binding.probeBudget as Call) as NativeBinding['probeBudget'],
+    squaredNorms: guardedCall(binding.squaredNorms as Call) as NativeBinding['squaredNorms'],
   }
 }
