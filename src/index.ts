@@ -1,5 +1,7 @@
 /** The public API: everything a program needs, nothing else. */
 export { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adapter/adapter.js'
+export type { DenseDelta } from './adapter/dense.js'
+export { loadAdapter } from './adapter/folder.js'
 export { loadPeft, savePeft } from './adapter/peft.js'
 export { type Aggregate, type Aggregator, openAggregator } from './aggregate/aggregator.js'
 export type { DataOptions, Dataset, Example } from './data/dataset.js'

@@ -1,6 +1,11 @@
 #include "bind/weights.h"
 
+#include <numeric>
+#include <vector>
+
+#include "bind/job.h"
 #include "bind/values.h"
+#include "ops/cpu_backend.h"
 
 namespace oneround::bind {
 
@@ -94,6 +99,32 @@ bool read_decoder_shape(Napi::Value value, DecoderShape* out) {
 }
 
 namespace {
+// Some rows of a stored tensor as f32, in Hugging Face's order.
+class ReadJob : public Job {
+ public:
+  ReadJob(std::shared_ptr<const BaseWeights> base, const Weight& weight, size_t first, size_t count)
+      : base_(std::move(base)), weight_(weight), ids_(count), values_(count * static_cast<size_t>(weight.cols)) {
+    std::iota(ids_.begin(), ids_.end(), static_cast<int32_t>(first));
+  }
+
+  Status run(const std::atomic<bool>&) override {
+    const std::unique_ptr<CpuBackend> backend = CpuBackend::create(1, nullptr);
+    if (backend == nullptr)
+      return Status::error(Code::unsupported, "this machine lacks the instruction set asked for",
+                           "Unset ONEROUND_ISA.");
+    const auto rows = static_cast<int64_t>(ids_.size());
+    backend->table().embed(backend->table().self, ids_.data(), weight_, matrix(values_.data(), rows, weight_.cols));
+    return Status::ok();
+  }
+  Napi::Value result(Napi::Env env) override { return to_float32(env, values_); }
+
+ private:
+  std::shared_ptr<const BaseWeights> base_;  // keeps the mapping
+  Weight weight_;
+  std::vector<int32_t> ids_;
+  std::vector<float> values_;
+};
+
 // Marks objects of this class, so that another object cannot be taken for one. The value is arbitrary.
 constexpr napi_type_tag kTag = {0x6f6e65726f756e64, 0x7765696768747301};
 }  // namespace
@@ -106,7 +137,8 @@ const Weights* Weights::unwrap(Napi::Object object) {
 
 Napi::Function Weights::define(Napi::Env env) {
   return DefineClass(env, "Weights",
-                     {InstanceAccessor<&Weights::bytes>("bytes"), InstanceMethod<&Weights::close>("close")});
+                     {InstanceAccessor<&Weights::bytes>("bytes"), InstanceMethod<&Weights::read>("read"),
+                      InstanceMethod<&Weights::close>("close")});
 }
 
 Weights::Weights(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Weights>(info) {
@@ -132,6 +164,34 @@ Weights::Weights(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Weights>(inf
 Napi::Value Weights::bytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(bytes_));
 }
+
+Napi::Value Weights::read(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::string name;
+  size_t first, count;
+  if (!read_string(info[0], "tensor", &name)) return env.Undefined();
+  if (base_ == nullptr) {
+    throw_status(env, Status::error(Code::closed, "the weights were closed", "Open the model again."));
+    return env.Undefined();
+  }
+  const Weight* weight = base_->find(name);
+  if (weight == nullptr) {
+    throw_status(env, Status::error(Code::argument, "the base has no tensor " + name, "Take a name of its spec."));
+    return env.Undefined();
+  }
+  const auto rows = static_cast<size_t>(weight->rows);
+  if (!read_size(info[1], "first", 0, rows, &first) || !read_size(info[2], "count", 0, rows - first, &count))
+    return env.Undefined();
+  std::unique_ptr<Job> job;
+  try {
+    job = std::make_unique<ReadJob>(base_, *weight, first, count);
+  } catch (const std::bad_alloc&) {
+    throw_status(env, Status::error(Code::memory, "the rows do not fit in memory", "Read fewer rows at once."));
+    return env.Undefined();
+  }
+  return JobThread::start(env, std::move(job));
+}
+
 void Weights::close(const Napi::CallbackInfo&) { base_.reset(); }
 
 std::shared_ptr<const BaseWeights> read_weights(Napi::Value value) {

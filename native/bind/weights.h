@@ -22,6 +22,7 @@ class Weights : public Napi::ObjectWrap<Weights> {
 
  private:
   Napi::Value bytes(const Napi::CallbackInfo& info);
+  Napi::Value read(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<const BaseWeights> base_;

@@ -1,5 +1,6 @@
 import { OneroundError } from '../errors.js'
-import { savePeft } from './peft-save.js'
+import { checkDense, type DenseDelta } from './dense.js'
+import { saveAdapter } from './folder-save.js'
 
 /** One adapted linear layer: y += scale * B A x. `name` is Hugging Face's, without `.weight`. */
 export interface Layer {
@@ -18,10 +19,15 @@ export interface AdapterLayer extends Layer {
   b: Float32Array
 }
 
-/** What is added to a base. Its layers are not shared with anybody: change neither them nor their factors. */
+/**
+ * What is added to a base: factors on linear layers, dense deltas on any tensor; where both are on one tensor, both
+ * count. Nothing of it is shared with anybody: change neither the lists nor their numbers.
+ */
 export interface Adapter {
   readonly layers: readonly AdapterLayer[]
-  /** Writes a PEFT folder. */
+  readonly dense: readonly DenseDelta[]
+  readonly origin: AdapterOrigin
+  /** Writes a folder that `loadAdapter` reads: a PEFT folder where there are only factors. */
   save(folder: string): Promise<void>
 }
 
@@ -34,8 +40,15 @@ export interface AdapterOrigin {
   method?: string | undefined
 }
 
-/** An adapter from its layers; refuses factors whose length is not what the layer says. A rank of 0 is a layer without effect. */
-export function makeAdapter(layers: readonly AdapterLayer[], origin: AdapterOrigin = {}): Adapter {
+/**
+ * An adapter from its layers and dense deltas; refuses numbers whose count is not what the sizes say. A rank of 0 is a
+ * layer without effect.
+ */
+export function makeAdapter(
+  layers: readonly AdapterLayer[],
+  dense: readonly DenseDelta[] = [],
+  origin: AdapterOrigin = {},
+): Adapter {
   const names = new Set<string>()
   for (const layer of layers) {
     if (names.has(layer.name)) {
@@ -46,10 +59,13 @@ export function makeAdapter(layers: readonly AdapterLayer[], origin: AdapterOrig
     names.add(layer.name)
     checkLayer(layer)
   }
+  checkDense(dense)
   return {
     layers: [...layers],
+    dense: [...dense],
+    origin: { ...origin },
     save(folder) {
-      return savePeft(this, folder, origin)
+      return saveAdapter(this, folder)
     },
   }
 }

@@ -25,6 +25,13 @@ export function splitCarried(
   planLayers: readonly Layer[],
   init: { seed: number; initA: InitA } = { seed: 0, initA: 'kaiming' },
 ): Carried {
+  if (exact.dense.length > 0) {
+    throw new OneroundError('UNSUPPORTED', 'A start with dense deltas is not taken yet.', {
+      found: `a dense delta of ${exact.dense[0]?.name}`,
+      expected: 'factors of linear layers only',
+      fix: 'Start from the adapter of the round before, made with this plan.',
+    })
+  }
   const known = new Map(exact.layers.map((layer) => [layer.name, layer]))
   const names = new Set(planLayers.map((layer) => layer.name))
   const stranger = exact.layers.find((layer) => !names.has(layer.name))

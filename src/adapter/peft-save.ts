@@ -10,14 +10,46 @@ const PEFT_VERSION = '0.13.0'
 export const PEFT_PREFIX = 'base_model.model.'
 /** metadata key of adapter_model.safetensors that names the method; PEFT passes it over */
 export const METHOD_KEY = 'oneround.method'
+export const FACTORS_FILE = 'adapter_model.safetensors'
+/** without it a folder holds no PEFT adapter */
+export const PEFT_SEAL = 'adapter_config.json'
+/** what an adapter with dense deltas has instead; see folder.ts */
+export const DENSE_FILES = ['oneround_adapter.json', 'dense.safetensors'] as const
 
 /**
  * Saves an adapter as PEFT does. One rank and scale for all layers become `r` and `lora_alpha`; otherwise the ones
  * that differ from the most common stand in rank_pattern and alpha_pattern under the layers' full names.
- * Layers of rank 0 have no effect and are left out.
+ * Layers of rank 0 have no effect and are left out. Dense deltas are refused: PEFT has no place for them.
  */
-export async function savePeft(adapter: Adapter, folder: string, origin: AdapterOrigin = {}): Promise<void> {
-  const layers = adapter.layers.filter((layer) => layer.rank > 0)
+export async function savePeft(
+  adapter: Pick<Adapter, 'layers' | 'dense'>,
+  folder: string,
+  origin: AdapterOrigin = {},
+): Promise<void> {
+  if (adapter.dense.length > 0) {
+    throw new OneroundError('UNSUPPORTED', 'PEFT has no place for dense deltas.', {
+      found: `dense deltas of ${adapter.dense.length} tensors, such as ${adapter.dense[0]?.name}`,
+      expected: 'factors of linear layers only',
+      fix: "Save it with the adapter's own save(), which writes them beside the factors.",
+    })
+  }
+  const { factors, config } = peftFiles(adapter.layers, origin)
+  await writeSealed(
+    folder,
+    [
+      [FACTORS_FILE, factors],
+      [PEFT_SEAL, `${JSON.stringify(config, undefined, 2)}\n`],
+    ],
+    DENSE_FILES,
+  )
+}
+
+/** What PEFT's two files hold: the bytes of the factors, and the config. */
+export function peftFiles(
+  all: readonly AdapterLayer[],
+  origin: AdapterOrigin,
+): { factors: Uint8Array; config: Record<string, unknown> } {
+  const layers = all.filter((layer) => layer.rank > 0)
   if (layers.length === 0) {
     throw new OneroundError('ARGUMENT', 'An adapter without layers cannot be saved.', {
       expected: 'at least one layer of rank 1 or more',
@@ -39,13 +71,10 @@ export async function savePeft(adapter: Adapter, folder: string, origin: Adapter
   }
   const metadata: Record<string, string> = { format: 'pt' }
   if (origin.method !== undefined) metadata[METHOD_KEY] = origin.method
-  await writeSealed(folder, [
-    ['adapter_model.safetensors', serializeSafetensors(tensors, metadata)],
-    ['adapter_config.json', `${JSON.stringify(config(layers, origin), undefined, 2)}\n`],
-  ])
+  return { factors: serializeSafetensors(tensors, metadata), config: configOf(layers, origin) }
 }
 
-function config(layers: readonly AdapterLayer[], origin: AdapterOrigin): Record<string, unknown> {
+function configOf(layers: readonly AdapterLayer[], origin: AdapterOrigin): Record<string, unknown> {
   const { rsLora, alphas } = alphasOf(layers)
   const rank = mostCommon(layers.map((layer) => layer.rank))
   const alpha = mostCommon(alphas)
@@ -89,7 +118,7 @@ function isConv1d(name: string): boolean {
 }
 
 /** An adapter is published: it names the base, not the place on somebody's disk. */
-function baseName(base: string): string {
+export function baseName(base: string): string {
   const id = base.startsWith('hub:') ? base.slice(4) : base
   const isPath = /^([./~\\]|[A-Za-z]:[\\/])/.test(id) || id.includes('\\') || id.split('/').length > 2
   return isPath

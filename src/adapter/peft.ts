@@ -6,34 +6,43 @@ import { readSafetensors, type SafetensorsTensor } from '../model/safetensors.js
 import { isCode } from '../run/atomic.js'
 import { type Adapter, type AdapterLayer, makeAdapter } from './adapter.js'
 import { floatsOf } from './floats.js'
-import { layerSettings, parsePeftConfig } from './peft-config.js'
-import { METHOD_KEY, PEFT_PREFIX } from './peft-save.js'
+import { layerSettings, type PeftConfig, parsePeftConfig } from './peft-config.js'
+import { FACTORS_FILE, METHOD_KEY, PEFT_PREFIX, PEFT_SEAL } from './peft-save.js'
 
 export { savePeft } from './peft-save.js'
 
-const CONFIG_LIMIT = 16 * 2 ** 20
+export const CONFIG_LIMIT = 16 * 2 ** 20
 
-/** The adapter in a PEFT folder; each layer's scale is exactly what PEFT computes. Layers come in the order of their names' parts. */
+/**
+ * The adapter in a PEFT folder; each layer's scale is exactly what PEFT computes. Layers come in the order of their
+ * names' parts. `loadAdapter` also reads what PEFT has no place for.
+ */
 export async function loadPeft(folder: string): Promise<Adapter> {
-  const configFile = join(folder, 'adapter_config.json')
+  const configFile = join(folder, PEFT_SEAL)
   const config = parsePeftConfig(await readConfig(configFile), configFile)
+  const { layers, method } = await readFactors(join(folder, FACTORS_FILE), config, configFile)
+  const { base_model_name_or_path: base, revision } = config
+  return makeAdapter(layers, [], { base: base ?? undefined, revision: revision ?? undefined, method })
+}
+
+/** The layers in a file of factors under a config; `configFile` names the config in errors. */
+export async function readFactors(
+  file: string,
+  config: PeftConfig,
+  configFile: string,
+): Promise<{ layers: AdapterLayer[]; method: string | undefined }> {
   const settings = layerSettings(config, configFile)
-  const tensorFile = join(folder, 'adapter_model.safetensors')
-  const { tensors, metadata } = await readSafetensors(tensorFile)
+  const { tensors, metadata } = await readSafetensors(file)
   const layers: AdapterLayer[] = []
-  for (const [name, pair] of pairsOf(tensors, tensorFile)) layers.push(layerOf(name, pair, settings(name), tensorFile))
+  for (const [name, pair] of pairsOf(tensors, file)) layers.push(layerOf(name, pair, settings(name), file))
   if (layers.length === 0) {
-    throw new OneroundError('MALFORMED', `${tensorFile} holds no layer.`, {
+    throw new OneroundError('MALFORMED', `${file} holds no layer.`, {
       expected: 'lora_A and lora_B tensors',
       fix: 'Save the adapter again.',
     })
   }
   layers.sort((left, right) => compareNames(left.name, right.name))
-  return makeAdapter(layers, {
-    base: config.base_model_name_or_path ?? undefined,
-    revision: config.revision ?? undefined,
-    method: metadata[METHOD_KEY],
-  })
+  return { layers, method: metadata[METHOD_KEY] }
 }
 
 interface Pair {

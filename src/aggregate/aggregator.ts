@@ -115,6 +115,7 @@ async function aggregate(
   return {
     adapter: makeAdapter(
       outcomes.map((outcome) => outcome.layer),
+      [],
       { base: plan.base.id, method },
     ),
     method,

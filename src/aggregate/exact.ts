@@ -32,6 +32,7 @@ export async function exactAggregate(
   )
   return makeAdapter(
     outcomes.map((outcome) => outcome.layer),
+    [],
     { base: plan.base.id },
   )
 }

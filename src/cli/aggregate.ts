@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { loadPeft } from '../adapter/peft.js'
+import { loadAdapter } from '../adapter/folder.js'
 import type { Aggregate, FinishOptions } from '../aggregate/aggregator.js'
 import { OneroundError } from '../errors.js'
 import { closeRound } from '../federation/server.js'
@@ -56,7 +56,7 @@ export function addAggregate(program: Command, terminal: Terminal): void {
 }
 
 async function closed(plan: Plan, updates: string[], flags: Flags, finish: FinishOptions, job: Job): Promise<Result> {
-  const before = flags.start === undefined ? undefined : await loadPeft(flags.start)
+  const before = flags.start === undefined ? undefined : await loadAdapter(flags.start)
   const { signal, threads } = job.options
   const round = await closeRound(plan, startOfRound(plan, flags.round, before), updates, { signal, threads, finish })
   if (round.last) {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { loadPeft } from '../adapter/peft.js'
+import { loadAdapter } from '../adapter/folder.js'
 import { OneroundError } from '../errors.js'
 import { openBase } from './base.js'
 import { runJob } from './job.js'
@@ -20,7 +20,7 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
     .description('loss, or right answers, of a base or of a base with an adapter on data')
     .requiredOption('--base <path>', 'the base model: a Hugging Face folder or a .gguf file')
     .requiredOption('--data <files...>', 'what is judged; see --task')
-    .option('--adapter <folder>', 'a PEFT folder')
+    .option('--adapter <folder>', 'folder of an adapter, as aggregate or PEFT writes it')
     .option('--plan <file>', 'take template, cutoff and loss-on from a plan; flags win over it (task loss)')
     .option('--task <name>', `what is measured: ${taskNames.join(', ')}`, choice(...taskNames), 'loss')
     .option('--limit <n>', 'only the first n questions', count)
@@ -44,7 +44,7 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
       runJob(terminal, flags, async (job) => {
         checkFlags(flags)
         await using base = await openBase(flags.base, job.options)
-        const adapter = flags.adapter === undefined ? undefined : await loadPeft(flags.adapter)
+        const adapter = flags.adapter === undefined ? undefined : await loadAdapter(flags.adapter)
         const { score, facts } = await evaluateTask(base, flags, { ...job.options, adapter })
         return { json: { task: flags.task, ...score, ...facts }, text: scoreText(score, facts) }
       }),

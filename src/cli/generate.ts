@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { loadPeft } from '../adapter/peft.js'
+import { loadAdapter } from '../adapter/folder.js'
 import { OneroundError } from '../errors.js'
 import { generate } from '../evaluate/generate.js'
 import { openBase } from './base.js'
@@ -30,7 +30,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     .description('text that follows a prompt, from a base or a base with an adapter, as it is made')
     .requiredOption('--base <path>', 'the base model: a Hugging Face folder or a .gguf file')
     .requiredOption('--prompt <text>', 'what comes before the text; - reads it from standard input')
-    .option('--adapter <folder>', 'a PEFT folder')
+    .option('--adapter <folder>', 'folder of an adapter, as aggregate or PEFT writes it')
     .option('--max-tokens <n>', 'most tokens that are made', count, 128)
     .option('--temperature <t>', '0: the most likely token each time; more: drawn, the higher the wilder', number, 0)
     .option('--top-k <k>', 'draw from the k most likely tokens; 0: from all', whole, 0)
@@ -47,7 +47,7 @@ export function addGenerate(program: Command, terminal: Terminal): void {
     runJob(terminal, flags, async (job) => {
       const prompt = flags.prompt === '-' ? await standardInput() : flags.prompt
       await using base = await openBase(flags.base, job.options)
-      const adapter = flags.adapter === undefined ? undefined : await loadPeft(flags.adapter)
+      const adapter = flags.adapter === undefined ? undefined : await loadAdapter(flags.adapter)
       const { maxTokens, temperature, topK, topP, minP, seed } = flags
       const sampling = { maxTokens, temperature, topK, topP, minP, seed, stop: flags.stop ?? [] }
       const chat = flags.chat === true ? [] : undefined

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { loadPeft } from '../adapter/peft.js'
+import { loadAdapter } from '../adapter/folder.js'
 import { loadExamples } from '../data/load.js'
 import { formatBytes, formatCount } from '../report/numbers.js'
 import { describeMemory } from '../train/memory.js'
@@ -52,7 +52,7 @@ export function addTrain(program: Command, terminal: Terminal): void {
     runJob(terminal, flags, async (job) => {
       const plan = await readPlan(file)
       checkClient(plan, flags.client)
-      const start = flags.start === undefined ? undefined : await loadPeft(flags.start)
+      const start = flags.start === undefined ? undefined : await loadAdapter(flags.start)
       if (flags.dryRun === true) {
         const startSha256 = startOfRound(plan, flags.round, start).sha256
         const info = { client: flags.client, planSha256: planSha256(plan), round: flags.round, startSha256 }

@@ -86,6 +86,13 @@ export async function evaluateLoss(base: Model, data: Dataset, o: EvaluateOption
 /** The addon takes an overlay's layers as they are: names and sizes are checked here. */
 export function checkAdapter(base: Model, adapter: Adapter | undefined): void {
   const known = new Map(base.spec.linearLayers.map((layer) => [layer.name, layer]))
+  if (adapter !== undefined && adapter.dense.length > 0) {
+    throw new OneroundError('UNSUPPORTED', 'Dense deltas are not added to a base yet.', {
+      found: `a dense delta of ${adapter.dense[0]?.name}`,
+      expected: 'factors of linear layers only',
+      fix: 'Use an adapter without dense deltas.',
+    })
+  }
   for (const layer of adapter?.layers ?? []) {
     const own = known.get(layer.name)
     if (own && own.in === layer.in && own.out === layer.out) continue

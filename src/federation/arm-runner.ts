@@ -1,6 +1,5 @@
-import { join } from 'node:path'
 import type { Adapter } from '../adapter/adapter.js'
-import { loadPeft, savePeft } from '../adapter/peft.js'
+import { loadAdapter } from '../adapter/folder.js'
 import type { Dataset } from '../data/dataset.js'
 import type { Model } from '../model/open.js'
 import type { RunFolder } from '../run/folder.js'
@@ -18,7 +17,7 @@ import { eachLimited } from './limited.js'
 import { pool } from './pooled.js'
 import { runRounds } from './rounds.js'
 import { travelBytes } from './server.js'
-import type { Sent, Store } from './store.js'
+import { isFinished, keepAdapter, type Sent, type Store } from './store.js'
 
 export interface ArmRunnerOptions {
   base: Model
@@ -153,10 +152,7 @@ export class ArmRunner implements Disposable {
         }),
     })
     this.#adapters.set(name, aggregate.adapter)
-    if (isResult && folder) {
-      await savePeft(aggregate.adapter, folder.adapterFolder, { base: plan.base.id, method: aggregate.method })
-      await folder.finish(...this.#adapterFiles(folder))
-    }
+    if (isResult && folder) await keepAdapter(folder, folder.adapterFolder, aggregate.adapter)
     const bytesDown =
       (Buffer.byteLength(planText(armPlan)) + travelBytes(aggregate.adapter)) * clients.length + bytesOfStarts
     return [{ name, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
@@ -239,13 +235,9 @@ export class ArmRunner implements Disposable {
     await this.#o.folder?.metrics.append(event)
   }
 
-  #adapterFiles(folder: RunFolder): string[] {
-    return ['adapter_model.safetensors', 'adapter_config.json'].map((name) => join(folder.adapterFolder, name))
-  }
-
   async #keptAdapter(): Promise<Adapter | undefined> {
     const { folder } = this.#o
-    return folder && (await folder.finished(...this.#adapterFiles(folder))) ? loadPeft(folder.adapterFolder) : undefined
+    return folder && (await isFinished(folder, folder.adapterFolder)) ? loadAdapter(folder.adapterFolder) : undefined
   }
 
   #names(): string[] {

@@ -1,11 +1,10 @@
 import type { Adapter } from '../adapter/adapter.js'
-import { PEFT_PREFIX } from '../adapter/peft-save.js'
+import { serializeDense } from '../adapter/folder-save.js'
+import { peftFiles } from '../adapter/peft-save.js'
 import { type Aggregate, type FinishOptions, openAggregator } from '../aggregate/aggregator.js'
 import { exactAggregate } from '../aggregate/exact.js'
 import type { LayerJobs } from '../aggregate/layers.js'
-import { type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
 import type { Start } from '../train/start.js'
-import { bytesOf } from '../update/digest.js'
 import type { Plan } from '../update/plan.js'
 import { parseUpdate, readUpdate, type Update } from '../update/update.js'
 
@@ -45,13 +44,9 @@ export async function closeRound(
   return { last: true, served: await aggregator.finish(o.finish) }
 }
 
-/** Bytes of an adapter on its way to a client: its weights file as PEFT has it. */
-export function travelBytes(adapter: Adapter): number {
-  const tensors = new Map<string, SafetensorsTensor>()
-  for (const { name, rank, in: inDim, out, a, b } of adapter.layers) {
-    if (rank === 0) continue
-    tensors.set(`${PEFT_PREFIX}${name}.lora_A.weight`, { dtype: 'F32', shape: [rank, inDim], data: bytesOf(a) })
-    tensors.set(`${PEFT_PREFIX}${name}.lora_B.weight`, { dtype: 'F32', shape: [out, rank], data: bytesOf(b) })
-  }
-  return serializeSafetensors(tensors, { format: 'pt' }).byteLength
+/** Bytes of an adapter on its way to a client: its weights files, as `save` writes them. */
+export function travelBytes(adapter: Pick<Adapter, 'layers' | 'dense'>): number {
+  const hasFactors = adapter.layers.some((layer) => layer.rank > 0)
+  const factors = hasFactors ? peftFiles(adapter.layers, {}).factors.byteLength : 0
+  return factors + (adapter.dense.length > 0 ? serializeDense(adapter.dense).byteLength : 0)
 }

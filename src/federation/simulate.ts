@@ -48,7 +48,7 @@ export async function simulate(
     o.folder === undefined
       ? undefined
       : await openRun(o.folder, { plan: planText(plan), resume: o.resume, environment: environment({ threads }) })
-  const store = folder ? folderStore(folder, plan.base.id) : memoryStore()
+  const store = folder ? folderStore(folder) : memoryStore()
   try {
     await checkData(folder, datasets)
     await folder?.metrics.append({

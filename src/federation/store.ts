@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Adapter } from '../adapter/adapter.js'
-import { loadPeft, savePeft } from '../adapter/peft.js'
+import { adapterFileNames, foundAdapterFiles, loadAdapter } from '../adapter/folder.js'
 import { writeAtomic } from '../run/atomic.js'
 import type { RunFolder } from '../run/folder.js'
 
@@ -41,10 +41,8 @@ export function memoryStore(): Store {
   }
 }
 
-const adapterFiles = ['adapter_model.safetensors', 'adapter_config.json']
-
 /** A run folder: a file counts only when its digest stands in the folder's state, so nothing half-written is taken for whole. */
-export function folderStore(folder: RunFolder, base: string): Store {
+export function folderStore(folder: RunFolder): Store {
   return {
     async update(arm, round, client) {
       const file = folder.updateFile(arm, round, client)
@@ -60,15 +58,26 @@ export function folderStore(folder: RunFolder, base: string): Store {
     },
     async exact(arm, round) {
       const path = folder.stateFolder(arm, round)
-      return (await folder.finished(...adapterFiles.map((name) => join(path, name)))) ? loadPeft(path) : undefined
+      return (await isFinished(folder, path)) ? loadAdapter(path) : undefined
     },
     async keepExact(arm, round, exact) {
       const path = folder.stateFolder(arm, round)
-      await savePeft(exact, path, { base })
-      await folder.finish(...adapterFiles.map((name) => join(path, name)))
+      await keepAdapter(folder, path, exact)
     },
     checkpoint: (arm, round, client) => `${folder.updateFile(arm, round, client)}.checkpoint`,
     result: (key) => folder.result(key),
     keepResult: (key, value) => folder.setResult(key, value),
   }
+}
+
+/** Saves an adapter in a run folder and marks all of its files as finished. */
+export async function keepAdapter(folder: RunFolder, path: string, adapter: Adapter): Promise<void> {
+  await adapter.save(path)
+  await folder.finish(...adapterFileNames(adapter).map((name) => join(path, name)))
+}
+
+/** Whether every file of an adapter that lies there is marked as finished and unchanged. */
+export async function isFinished(folder: RunFolder, path: string): Promise<boolean> {
+  const names = foundAdapterFiles(path)
+  return names.length > 0 && (await folder.finished(...names.map((name) => join(path, name))))
 }

@@ -4,7 +4,8 @@ import type { LinearLayer } from './spec.js'
 /** Hugging Face's name of a module, then llama.cpp's (gguf-py's tensor_mapping.py); inside a block both are relative. */
 type Names = readonly [huggingFace: string, gguf: string]
 
-type Part =
+/** A part of a decoder, whatever its files call it. */
+export type Part =
   | 'embedding'
   | 'positions'
   | 'finalNorm'
@@ -77,6 +78,12 @@ export function* expectedTensors(shape: DecoderShape): Generator<ExpectedTensor>
   for (let layer = 0; layer < layers; layer++) yield* blockTensors(shape, layer)
   yield* norm(shape, 'finalNorm')
   if (!shape.tied) yield plain(shape, 'head', 'weight', [vocabulary, hidden])
+}
+
+/** Hugging Face's path of a part; `layer` for the parts of a block. @throws RangeError where the decoder has no such part */
+export function modulePath(shape: DecoderShape, part: Part, layer?: number): string {
+  const block = layer === undefined ? '' : `${namesOf(shape, 'block')[0]}.${layer}.`
+  return `${block}${namesOf(shape, part)[0]}`
 }
 
 function* blockTensors(shape: DecoderShape, layer: number): Generator<ExpectedTensor> {

@@ -160,6 +160,8 @@ export interface StepResult {
 /** The base weights, mapped read-only from their files. Sessions keep it alive; close() only drops this handle. */
 export interface NativeWeights {
   readonly bytes: number
+  /** rows first .. first + count of a tensor as it is stored, as f32 [count, columns], in Hugging Face's order of rows */
+  read(tensor: string, first: number, count: number): Promise<Float32Array>
   close(): void
 }
 

@@ -20,10 +20,12 @@ export async function writeAtomic(file: string, content: Uint8Array | string): P
 /**
  * Writes several files of one folder so that the last one seals the others: it is taken away first and placed last,
  * and a folder without it does not count as written.
+ * @param outdated names of files that mean something else beside these and are taken away with the old seal
  */
 export async function writeSealed(
   folder: string,
   files: readonly (readonly [name: string, content: Uint8Array | string])[],
+  outdated: readonly string[] = [],
 ): Promise<void> {
   const seal = files.at(-1)
   if (seal === undefined) return
@@ -35,7 +37,7 @@ export async function writeSealed(
         const file = join(folder, name)
         temporaries.push([await writeTemporary(file, content), file])
       }
-      await rm(join(folder, seal[0]), { force: true })
+      for (const name of [seal[0], ...outdated]) await rm(join(folder, name), { force: true })
       await syncFolder(folder)
       for (const [temporary, file] of temporaries) await rename(temporary, file)
     } catch (error) {

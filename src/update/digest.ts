@@ -25,10 +25,10 @@ export function tensorsSha256(tensors: Iterable<NamedTensor>): string {
 }
 
 /**
- * Digest of what an adapter does: its factors and scales. Layers of rank 0 do nothing and are left out, so that an
- * adapter and its saved copy have one digest.
+ * Digest of what an adapter does: its factors, scales and dense deltas. Layers of rank 0 do nothing and are left out,
+ * so that an adapter and its saved copy have one digest.
  */
-export function adapterSha256(adapter: Pick<Adapter, 'layers'>): string {
+export function adapterSha256(adapter: Pick<Adapter, 'layers' | 'dense'>): string {
   const tensors: NamedTensor[] = []
   for (const layer of adapter.layers) {
     if (layer.rank === 0) continue
@@ -41,6 +41,8 @@ export function adapterSha256(adapter: Pick<Adapter, 'layers'>): string {
       data: bytesOf(new Float64Array([layer.scale])),
     })
   }
+  for (const { name, shape, values } of adapter.dense)
+    tensors.push({ name: `${name}.delta`, dtype: 'F32', shape, data: bytesOf(values) })
   return tensorsSha256(tensors)
 }
 

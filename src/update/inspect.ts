@@ -1,8 +1,8 @@
 /** What any of our files is, field by field. */
 import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { loadPeft } from '../adapter/peft.js'
-import { METHOD_KEY } from '../adapter/peft-save.js'
+import { loadAdapter } from '../adapter/folder.js'
+import { DENSE_FILES, METHOD_KEY, PEFT_SEAL } from '../adapter/peft-save.js'
 import { OneroundError } from '../errors.js'
 import { readSafetensorsHeader } from '../model/safetensors.js'
 import { isRunFolder, readRun } from '../run/folder.js'
@@ -90,7 +90,7 @@ async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Insp
 }
 
 async function inspectJson(path: string): Promise<Inspection> {
-  if (basename(path) === 'adapter_config.json') return inspectAdapter(join(path, '..'))
+  if ([PEFT_SEAL, DENSE_FILES[0]].includes(basename(path))) return inspectAdapter(join(path, '..'))
   const text = await readText(path, LIMITS.planBytes)
   let json: unknown
   try {
@@ -122,13 +122,12 @@ function inspectPlan(plan: Plan, path: string): Inspection {
 }
 
 async function inspectAdapter(path: string): Promise<Inspection> {
-  const adapter = await loadPeft(path)
-  const { metadata } = await readSafetensorsHeader(join(path, 'adapter_model.safetensors'))
-  const method = metadata[METHOD_KEY]
+  const adapter = await loadAdapter(path)
+  const { method } = adapter.origin
   const fields: LeavingField[] = [
     {
       field: 'digest',
-      meaning: 'digest of factors and scales; a next round names it as its start',
+      meaning: 'digest of factors, scales and dense deltas; a next round names it as its start',
       value: adapterSha256(adapter),
     },
   ]
@@ -140,6 +139,8 @@ async function inspectAdapter(path: string): Promise<Inspection> {
       value: `rank ${rank}, scale ${scale}, in ${inputs}, out ${out}`,
     })
   }
+  for (const { name, shape } of adapter.dense)
+    fields.push({ field: name, meaning: 'dense delta of this tensor', value: `F32 [${shape.join(', ')}]` })
   return { kind: 'adapter', path, fields, notes: method === 'stack' ? [STACK_NOTE] : [] }
 }
 

@@ -190,7 +190,7 @@ describe('beside an update', () => {
     expect(inspected.fields[0]?.value).toBe(planSha256(plan))
     await adapterOf().save(join(folder, 'adapter'))
     expect(await inspectFile(join(folder, 'adapter'))).toMatchObject({ kind: 'adapter', notes: [] })
-    await makeAdapter(adapterOf().layers, { method: 'stack' }).save(join(folder, 'stacked'))
+    await makeAdapter(adapterOf().layers, [], { method: 'stack' }).save(join(folder, 'stacked'))
     expect((await inspectFile(join(folder, 'stacked'))).notes.join()).toContain('verbatim')
     await expect(inspectFile(join(folder, 'absent'))).rejects.toMatchObject({ code: 'NOT_FOUND' })
     expect((await readFile(file)).length).toBeGreaterThan(0)
