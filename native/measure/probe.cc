@@ -90,12 +90,7 @@ Status Probe::place(const std::vector<PointTerm>& terms, const std::atomic<bool>
     const float weight = static_cast<float>(term.weight);
     const int64_t in = slot.transposed ? slot.rows : slot.cols, out = slot.count / in;
     if (term.rank == 0) {
-      // A dense difference lies [out, in], whatever way the tensor is stored.
-      for (int64_t o = 0; o < out; o++)
-        for (int64_t i = 0; i < in; i++) {
-          float& value = slot.transposed ? values.row(i)[o] : values.row(o)[i];
-          value += weight * term.a[static_cast<size_t>(o * in + i)];
-        }
+      for (int64_t i = 0; i < slot.count; i++) values.data[i] += weight * term.a[static_cast<size_t>(i)];
       continue;
     }
     // As products: W [out, in] += B A, or W' [in, out] += A' B'.

@@ -13,12 +13,12 @@
 
 namespace oneround {
 
-// Added to one tensor W [out, in]: weight * B A, or weight * a where `a` is a dense difference (rank 0).
+// Added to one tensor: weight * B A [out, in], or weight * a where `a` is a dense difference as stored (rank 0).
 struct PointTerm {
   std::string tensor;
   int64_t rank = 0;
   double weight = 1;
-  std::vector<float> a;  // [rank, in]; dense: [out, in]
+  std::vector<float> a;  // [rank, in]; dense: as the tensor is stored
   std::vector<float> b;  // [out, rank]; dense: empty
 };
 

@@ -4,6 +4,8 @@ import type { Adapter } from '../adapter/adapter.js'
 import { adapterFileNames, foundAdapterFiles, loadAdapter } from '../adapter/folder.js'
 import { writeAtomic } from '../run/atomic.js'
 import type { RunFolder } from '../run/folder.js'
+import { readItems } from './items.js'
+import type { ItemLosses } from './judge.js'
 
 /** An update's bytes, and what they cost. */
 export interface Sent {
@@ -21,6 +23,9 @@ export interface Store {
   keepExact(arm: string, round: number, exact: Adapter): Promise<void>
   /** where a client's unfinished training may be kept; undefined: nowhere */
   checkpoint(arm: string, round: number, client: string): string | undefined
+  /** an arm's held-out losses by example; a client arm's place is `client/NAME` */
+  items(place: string): Promise<Record<string, ItemLosses> | undefined>
+  keepItems(place: string, items: Record<string, ItemLosses>): Promise<void>
   result(key: string): unknown
   keepResult(key: string, value: unknown): Promise<void>
 }
@@ -29,6 +34,7 @@ export interface Store {
 export function memoryStore(): Store {
   const updates = new Map<string, Sent>()
   const exacts = new Map<string, Adapter>()
+  const items = new Map<string, Record<string, ItemLosses>>()
   const results = new Map<string, unknown>()
   return {
     update: async (...place) => updates.get(place.join('/')),
@@ -36,6 +42,8 @@ export function memoryStore(): Store {
     exact: async (...place) => exacts.get(place.join('/')),
     keepExact: async (arm, round, exact) => void exacts.set([arm, round].join('/'), exact),
     checkpoint: () => undefined,
+    items: async (place) => items.get(place),
+    keepItems: async (place, losses) => void items.set(place, losses),
     result: (key) => results.get(key),
     keepResult: async (key, value) => void results.set(key, value),
   }
@@ -63,6 +71,15 @@ export function folderStore(folder: RunFolder): Store {
     async keepExact(arm, round, exact) {
       const path = folder.stateFolder(arm, round)
       await keepAdapter(folder, path, exact)
+    },
+    async items(place) {
+      const file = folder.itemsFile(place)
+      return (await folder.finished(file)) ? readItems(file) : undefined
+    },
+    async keepItems(place, items) {
+      const file = folder.itemsFile(place)
+      await writeAtomic(file, `${JSON.stringify(items)}\n`)
+      await folder.finish(file)
     },
     checkpoint: (arm, round, client) => `${folder.updateFile(arm, round, client)}.checkpoint`,
     result: (key) => folder.result(key),

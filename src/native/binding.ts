@@ -224,7 +224,7 @@ export interface FactorizedSum {
   singularValues: Float64Array
 }
 
-/** Added to a tensor W [out, in] of a probe: weight * B A; with rank 0 weight * a, a [out, in] and b empty. */
+/** Added to a tensor of a probe: weight * B A [out, in]; with rank 0 weight * a, `a` as the tensor is stored and b empty. */
 export interface PointTerm {
   /** e.g. `model.layers.0.self_attn.q_proj.weight` */
   tensor: string
