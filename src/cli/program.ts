@@ -3,6 +3,7 @@ import { packageVersion } from '../run/environment.js'
 import { addAggregate } from './aggregate.js'
 import { addDemo } from './demo.js'
 import { addDevices } from './devices.js'
+import { addDiagnose } from './diagnose.js'
 import { addEvaluate } from './evaluate.js'
 import { report as tell } from './failure.js'
 import { addGenerate } from './generate.js'
@@ -34,6 +35,7 @@ export function makeProgram(terminal: Terminal): Command {
     addEvaluate,
     addGenerate,
     addSimulate,
+    addDiagnose,
     addReport,
   ]) {
     add(program, terminal)

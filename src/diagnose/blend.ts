@@ -34,7 +34,8 @@ function stacked(x: AdapterLayer, y: AdapterLayer): AdapterLayer {
 
 function blendedDense(one: Adapter, other: Adapter, t: number): DenseDelta[] {
   const out = new Map<string, DenseDelta>()
-  for (const { name, shape, values } of one.dense) out.set(name, { name, shape, values: values.map((v) => v * (1 - t)) })
+  for (const { name, shape, values } of one.dense)
+    out.set(name, { name, shape, values: values.map((v) => v * (1 - t)) })
   for (const { name, shape, values } of other.dense) {
     const known = out.get(name)?.values
     out.set(name, { name, shape, values: values.map((v, i) => v * t + (known?.[i] ?? 0)) })

@@ -13,6 +13,7 @@ import { followLocally, type LocalPath, prepareLocal } from './local-path.js'
 import { Probe } from './probe.js'
 import { type Calibration, verdictOfRule } from './rule.js'
 import { measureSmoothness } from './smoothness.js'
+import { mean } from './statistics.js'
 import { baseNorms, measureTravel, projectTau } from './travel.js'
 import type { Diagnosis } from './types.js'
 import { notEnough } from './verdict.js'
@@ -21,6 +22,8 @@ import { notEnough } from './verdict.js'
 export const BUDGET_SHARE = 0.05
 /** Steps below which there is no path to speak of. */
 const LEAST_STEPS = 4
+/** A loss that grew by this factor is no training. */
+const WORSE = 1.2
 
 export interface ClientEvidence extends JobOptions {
   base: Model
@@ -57,7 +60,20 @@ export async function diagnoseClient(o: ClientEvidence): Promise<Diagnosis> {
     result.spent = budget.told()
     return result
   }
-  result.travel = await measureTravel(end.adapter, await baseNorms(base, plan), { what: 'a short run of one client', steps: path.steps, ofSteps: path.ofSteps }, path.points)
+  if (hasGrown(path.losses)) {
+    result.verdict = notEnough({
+      reason: `training diverged: the loss went from ${path.losses[0]?.toPrecision(3)} to ${path.losses.at(-1)?.toPrecision(3)} nats a token`,
+      enough: 'a smaller learning rate',
+    })
+    result.spent = budget.told()
+    return result
+  }
+  result.travel = await measureTravel(
+    end.adapter,
+    await baseNorms(base, plan),
+    { what: 'a short run of one client', steps: path.steps, ofSteps: path.ofSteps },
+    path.points,
+  )
   using probe = new Probe(base, plan, training.examples, o)
   const measured = await measureSmoothness(
     {
@@ -77,8 +93,17 @@ export async function diagnoseClient(o: ClientEvidence): Promise<Diagnosis> {
   const horizon = plan.rounds * plan.train.epochs
   const L = measured.smoothness.ends?.mean
   if (tau !== undefined && L !== undefined && plan.clients.length > 0) {
-    result.bounds = boundsOf(plan, { L, tau, baseNorm: result.travel.baseNorm, rounds: horizon, steps: steps / horizon, clients: plan.clients.length })
-    result.notes.push('The bounds take tau projected to the whole horizon, L of the short run, and a client like this one.')
+    result.bounds = boundsOf(plan, {
+      L,
+      tau,
+      baseNorm: result.travel.baseNorm,
+      rounds: horizon,
+      steps: steps / horizon,
+      clients: plan.clients.length,
+    })
+    result.notes.push(
+      'The bounds take tau projected to the whole horizon, L of the short run, and a client like this one.',
+    )
   }
   result.cost = planCost(plan, path, o.links)
   result.features = featuresOf(result)
@@ -87,8 +112,14 @@ export async function diagnoseClient(o: ClientEvidence): Promise<Diagnosis> {
   if (result.spent.share > share) {
     result.notes.push('The least that gives an interval costs more than the budget here: the training itself is short.')
   }
-  if (!measured.smoothness.settled) result.verdict.missing.push({ reason: 'L is known only roughly', enough: 'a larger --budget' })
+  if (!measured.smoothness.settled)
+    result.verdict.missing.push({ reason: 'L is known only roughly', enough: 'a larger --budget' })
   return result
+}
+
+/** Whether the last losses lie far above the first: training that blows up without overflowing. */
+export function hasGrown(losses: readonly number[]): boolean {
+  return mean(losses.slice(-LEAST_STEPS)) > WORSE * (losses[0] ?? Number.POSITIVE_INFINITY)
 }
 
 /** From the plan alone: factors as 32-bit floats; a carried start has at most the ranks of all clients. */
@@ -97,11 +128,23 @@ function planCost(plan: Plan, path: LocalPath, links: Links | undefined) {
   const clients = plan.clients.length
   if (clients === 0) return { unknown: 'the plan does not say how many clients there are' }
   const bytes = 4 * plan.layers.reduce((sum, layer) => sum + layer.rank * (layer.in + layer.out), 0)
-  const most = 4 * plan.layers.reduce((sum, layer) => sum + Math.min(clients * layer.rank, layer.in, layer.out) * (layer.in + layer.out), 0)
+  const most =
+    4 *
+    plan.layers.reduce(
+      (sum, layer) => sum + Math.min(clients * layer.rank, layer.in, layer.out) * (layer.in + layer.out),
+      0,
+    )
   const arms = [{ what: `1x${horizon}`, rounds: 1, bytesUp: bytes * clients, bytesDown: bytes * clients }]
   if (horizon > 1)
-    arms.push({ what: `${horizon}x1`, rounds: horizon, bytesUp: bytes * clients * horizon, bytesDown: clients * (most * (horizon - 1) + bytes) })
+    arms.push({
+      what: `${horizon}x1`,
+      rounds: horizon,
+      bytesUp: bytes * clients * horizon,
+      bytesDown: clients * (most * (horizon - 1) + bytes),
+    })
   const secondsEach = (path.seconds / Math.max(1, path.steps)) * path.ofSteps
-  return costOf({ clients, horizon, secondsEach, measured: `${path.steps} steps on this machine; bytes from the plan`, arms }, links)
+  return costOf(
+    { clients, horizon, secondsEach, measured: `${path.steps} steps on this machine; bytes from the plan`, arms },
+    links,
+  )
 }
-

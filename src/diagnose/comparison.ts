@@ -4,9 +4,10 @@
  * resampled as whole clients' worth of texts would be) and which seed trained (the spread between runs). With few
  * seeds the interval is Student's, with degrees of freedom after Welch and Satterthwaite.
  */
+
+import type { Interval } from './statistics.js'
 import { mean, variance } from './statistics.js'
 import { studentProbability, studentQuantile } from './student.js'
-import type { Interval } from './statistics.js'
 
 /** One run's losses of two arms on the same examples, and of the base; summed over each example's tokens. */
 export interface PairedRun {

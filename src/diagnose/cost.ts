@@ -20,7 +20,13 @@ const TRIALS = 2000
  * Mean time until the slowest of m clients has done each round's epochs, over all rounds: sum over rounds of the
  * largest of m sums of lognormal epochs. One round waits once; several wait each time, for whoever is slow then.
  */
-export function expectedCompute(clients: number, rounds: number, epochs: number, secondsEpoch: number, spread: number): number {
+export function expectedCompute(
+  clients: number,
+  rounds: number,
+  epochs: number,
+  secondsEpoch: number,
+  spread: number,
+): number {
   if (spread === 0 || clients < 1) return rounds * epochs * secondsEpoch
   const draws = new Draws(0, DIAGNOSE_STREAM.stragglers, clients)
   const normal = () => Math.sqrt(-2 * Math.log(draws.uniform())) * Math.cos(2 * Math.PI * draws.uniform())
@@ -64,7 +70,15 @@ export function costOf(input: CostInput, links: Links = USUAL_LINKS): Cost {
       // Clients carry side by side, each its own share.
       const linkSeconds =
         (8 * bytesUp) / clients / (links.upMbit * 1e6) + (8 * bytesDown) / clients / (links.downMbit * 1e6)
-      return { what, rounds, bytesUp, bytesDown, computeSeconds: secondsEach, linkSeconds, waitSeconds: whole - secondsEach }
+      return {
+        what,
+        rounds,
+        bytesUp,
+        bytesDown,
+        computeSeconds: secondsEach,
+        linkSeconds,
+        waitSeconds: whole - secondsEach,
+      }
     }),
   }
 }

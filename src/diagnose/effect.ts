@@ -83,8 +83,7 @@ function productOf(p: FactorPair, q: FactorPair, { in: inDim, out }: TensorEffec
       let a = 0
       for (let k = 0, x = i * inDim, y = j * inDim; k < inDim; k++) a += (p.a[x++] as number) * (q.a[y++] as number)
       let b = 0
-      for (let k = 0, x = i, y = j; k < out; k++, x += p.rank, y += q.rank)
-        b += (p.b[x] as number) * (q.b[y] as number)
+      for (let k = 0, x = i, y = j; k < out; k++, x += p.rank, y += q.rank) b += (p.b[x] as number) * (q.b[y] as number)
       sum += a * b
     }
   }

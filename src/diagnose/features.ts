@@ -1,7 +1,8 @@
 /** The few numbers that calibrated rules read. A feature that was not measured is absent, and a rule that needs it is silent. */
+
+import { projectTau } from './travel.js'
 import type { Diagnosis } from './types.js'
 import { isKnown } from './types.js'
-import { projectTau } from './travel.js'
 
 export function featuresOf(d: Diagnosis): Record<string, number> {
   const features: Record<string, number> = {
@@ -24,7 +25,8 @@ export function featuresOf(d: Diagnosis): Record<string, number> {
     if (d.similarity.effectiveRank > 0) features.logRank = Math.log10(d.similarity.effectiveRank)
   }
   if (isKnown(d.lambda)) {
-    const at = (lambda: number) => d.lambda && isKnown(d.lambda) ? d.lambda.points.find((point) => point.lambda === lambda)?.validation : undefined
+    const at = (lambda: number) =>
+      d.lambda && isKnown(d.lambda) ? d.lambda.points.find((point) => point.lambda === lambda)?.validation : undefined
     const [none, one] = [at(0), at(1)]
     features.lambda = d.lambda.best.lambda
     if (none !== undefined && one !== undefined && none > d.lambda.best.validation) {

@@ -5,7 +5,11 @@ import { effectNorms } from './effect.js'
 import type { Bounds, Gap } from './types.js'
 
 /** From the exact adapters of both arms; nothing dense is formed. */
-export async function measureGap(one: Adapter, several: Adapter, names: { one: string; several: string }): Promise<Gap> {
+export async function measureGap(
+  one: Adapter,
+  several: Adapter,
+  names: { one: string; several: string },
+): Promise<Gap> {
   const epsilon = await effectNorms({ adapter: several, weight: 1 }, { adapter: one, weight: -1 })
   const own = await effectNorms({ adapter: one, weight: 1 })
   const norms = new Map(own.tensors.map(({ name, norm }) => [name, norm]))
@@ -13,7 +17,9 @@ export async function measureGap(one: Adapter, several: Adapter, names: { one: s
     ...names,
     epsilon: epsilon.norm,
     relative: epsilon.norm / own.norm,
-    layers: epsilon.tensors.map(({ name, norm }) => ({ name, epsilon: norm, relative: norm / (norms.get(name) ?? Number.NaN) })).filter(({ relative }) => Number.isFinite(relative)),
+    layers: epsilon.tensors
+      .map(({ name, norm }) => ({ name, epsilon: norm, relative: norm / (norms.get(name) ?? Number.NaN) }))
+      .filter(({ relative }) => Number.isFinite(relative)),
   }
 }
 

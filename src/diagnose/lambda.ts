@@ -54,7 +54,10 @@ export async function measureLambda(
   o: JobOptions & { perLayer?: Probe | undefined },
 ): Promise<LambdaCurve> {
   const all = [...heldOut.values()].flatMap((part) => [...part.examples])
-  const isValidation = validationPart([...heldOut.values()].map(({ count }) => ({ count })), seed)
+  const isValidation = validationPart(
+    [...heldOut.values()].map(({ count }) => ({ count })),
+    seed,
+  )
   const validation = all.filter((_, i) => isValidation[i])
   const test = all.filter((_, i) => !isValidation[i])
   const on = (examples: readonly Example[], lambda: number | ReadonlyMap<string, number>) =>

@@ -55,7 +55,15 @@ export async function followLocally(
   steps: number,
   o: JobOptions = {},
 ): Promise<LocalPath> {
-  const { training, session: options, perStep, stepsPerEpoch, steps: ofSteps, schedule, plan: whole } = prepareLocal(data, plan, o)
+  const {
+    training,
+    session: options,
+    perStep,
+    stepsPerEpoch,
+    steps: ofSteps,
+    schedule,
+    plan: whole,
+  } = prepareLocal(data, plan, o)
   const { train } = whole
   const start = initialStart(whole)
   const session = openSession(base, options)

@@ -62,7 +62,8 @@ export async function makeLosses(
     })
   }
   const losses: LossesMessage['losses'] = []
-  for (const lambda of LAMBDAS) losses.push({ lambda, loss: await lossAt(base, aggregate, lambda, heldOut.examples, o) })
+  for (const lambda of LAMBDAS)
+    losses.push({ lambda, loss: await lossAt(base, aggregate, lambda, heldOut.examples, o) })
   return schema.parse({
     'oneround.losses': 1,
     client: o.client,
@@ -100,11 +101,15 @@ export function checkLosses(plan: Plan, messages: readonly LossesMessage[], aggr
   const names = plan.clients.map(({ name }) => name)
   const seen = new Set<string>()
   const refuse = (client: string, rule: string, found: string, expected: string) => {
-    throw new OneroundError('REFUSED', `The losses of client '${client}' break the rule '${rule}': ${found}; must be ${expected}.`, {
-      found,
-      expected,
-      fix: 'Have that client measure the aggregate of this federation once, by its plan.',
-    })
+    throw new OneroundError(
+      'REFUSED',
+      `The losses of client '${client}' break the rule '${rule}': ${found}; must be ${expected}.`,
+      {
+        found,
+        expected,
+        fix: 'Have that client measure the aggregate of this federation once, by its plan.',
+      },
+    )
   }
   for (const message of messages) {
     const { client } = message

@@ -63,11 +63,13 @@ export function pairRuns(runs: readonly RunEvidence[]): Pairing | { reason: stri
     const { seed } = run.plan.train
     const [base, losses, others] = ['base', one, several].map((name) => run.items.get(name))
     if (seen.has(seed)) left.push(`${run.folder}: seed ${seed} a second time`)
-    else if (!base || !losses || !others) left.push(`${run.folder}: no held-out losses by example of base, ${one} and ${several}`)
+    else if (!base || !losses || !others)
+      left.push(`${run.folder}: no held-out losses by example of base, ${one} and ${several}`)
     else {
       const { keys, tokens } = itemsOf(run, losses)
       const lists = [base, losses, others].map(lossesOf)
-      if (lists.some((list) => list.length !== keys.length)) left.push(`${run.folder}: arms judged on different examples`)
+      if (lists.some((list) => list.length !== keys.length))
+        left.push(`${run.folder}: arms judged on different examples`)
       else {
         seen.add(seed)
         paired.push({ seed, keys, tokens, base: lists[0] ?? [], one: lists[1] ?? [], several: lists[2] ?? [] })
@@ -75,6 +77,9 @@ export function pairRuns(runs: readonly RunEvidence[]): Pairing | { reason: stri
     }
   }
   if (paired.length === 0)
-    return { reason: left[0] ?? 'nothing to pair', enough: 'simulate --resume once more: it judges finished arms again' }
+    return {
+      reason: left[0] ?? 'nothing to pair',
+      enough: 'simulate --resume once more: it judges finished arms again',
+    }
   return { one, several, runs: paired, left }
 }

@@ -46,12 +46,20 @@ export async function measureReasons(
   if (names.several !== undefined) {
     const epochs = shapeOf(names.several)?.epochs ?? 1
     const path = points.map((adapter, i) => ({ step: (i + 1) * steps * epochs, adapter }))
-    result.travel = await measureTravel(ends.one, norms, { what: `${names.one}; its path is that of ${names.several}` }, path)
+    result.travel = await measureTravel(
+      ends.one,
+      norms,
+      { what: `${names.one}; its path is that of ${names.several}` },
+      path,
+    )
   }
   using probe = new Probe(base, plan, training, o)
   const last = points.at(-1) as Adapter
   const distance = (await measureTravel(last, norms, { what: 'end' })).distance
-  const measured = await measureSmoothness({ probe, points, distance, examples: training, perBatch, seed: plan.train.seed }, budget)
+  const measured = await measureSmoothness(
+    { probe, points, distance, examples: training, perBatch, seed: plan.train.seed },
+    budget,
+  )
   result.smoothness = measured.smoothness
   result.curvature = measured.curvature
   if (measured.noise) result.noise = measured.noise
@@ -65,14 +73,20 @@ export async function measureReasons(
     const weights = resolveWeights(plan.aggregate.weights, infos)
     const rowsEach = Math.max(rowsOf(training.slice(0, perBatch)), (0.2 * budget.limit) / parts.length)
     const before = probe.rows
-    result.disagreement = await measureDisagreement(probe, new Map(parts.map(({ client, train }) => [client, train])), weights, rowsEach)
+    result.disagreement = await measureDisagreement(
+      probe,
+      new Map(parts.map(({ client, train }) => [client, train])),
+      weights,
+      rowsEach,
+    )
     budget.spent += probe.rows - before
   }
   result.lambda = await measureLambda(base, ends.one, heldOut, plan.train.seed, { ...o, perLayer: probe })
   if (ends.several !== undefined && isKnown(result.gap)) {
     const all = [...heldOut.values()].flatMap((part) => [...part.examples])
     result.gap.line = []
-    for (const t of LINE) result.gap.line.push({ t, loss: await lossAt(base, blend(ends.one, ends.several, t), 1, all, o) })
+    for (const t of LINE)
+      result.gap.line.push({ t, loss: await lossAt(base, blend(ends.one, ends.several, t), 1, all, o) })
   }
   result.spent = budget.told()
 }

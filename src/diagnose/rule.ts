@@ -14,7 +14,9 @@ export type RuleEvidence = (typeof RULE_EVIDENCE)[number]
 
 const rule = z.strictObject({
   evidence: z.enum(RULE_EVIDENCE),
-  features: z.array(z.strictObject({ name: z.string(), mean: z.number(), scale: z.number().positive(), weight: z.number() })),
+  features: z.array(
+    z.strictObject({ name: z.string(), mean: z.number(), scale: z.number().positive(), weight: z.number() }),
+  ),
   bias: z.number(),
   /** says `suffices` from this probability on, `needed` up to that; null: never, since no threshold was precise enough */
   suffices: z.number().nullable(),
@@ -29,7 +31,15 @@ const rule = z.strictObject({
     brier: z.number(),
     alwaysSuffices: z.strictObject({ precision: z.number().nullable(), brier: z.number() }),
     tauOnly: z.strictObject({ precision: z.number().nullable(), recall: z.number().nullable(), brier: z.number() }),
-    curve: z.array(z.strictObject({ from: z.number(), to: z.number(), count: z.number().int(), predicted: z.number(), observed: z.number() })),
+    curve: z.array(
+      z.strictObject({
+        from: z.number(),
+        to: z.number(),
+        count: z.number().int(),
+        predicted: z.number(),
+        observed: z.number(),
+      }),
+    ),
   }),
 })
 const calibration = z.strictObject({
@@ -75,7 +85,10 @@ function parse(text: string): unknown {
 }
 
 /** P(one round suffices) of a rule; undefined where a feature is missing. */
-export function probabilityOf({ features, bias }: Pick<Rule, 'features' | 'bias'>, values: Record<string, number>): number | undefined {
+export function probabilityOf(
+  { features, bias }: Pick<Rule, 'features' | 'bias'>,
+  values: Record<string, number>,
+): number | undefined {
   let score = bias
   for (const { name, mean, scale, weight } of features) {
     const value = values[name]
@@ -89,10 +102,17 @@ export function probabilityOf({ features, bias }: Pick<Rule, 'features' | 'bias'
 const SIMULATION = 'a simulation on a public stand-in, with three seeds (oneround simulate, then diagnose RUN RUN RUN)'
 
 /** What a rule says of features. Updates alone never say that one round suffices: nobody has looked at a loss. */
-export function verdictOfRule(evidence: RuleEvidence, values: Record<string, number>, found: Calibration | undefined): Verdict {
+export function verdictOfRule(
+  evidence: RuleEvidence,
+  values: Record<string, number>,
+  found: Calibration | undefined,
+): Verdict {
   const own = found?.rules.find((candidate) => candidate.evidence === evidence)
   if (own === undefined) {
-    return notEnough({ reason: 'this installation has no calibrated rule for this kind of evidence', enough: SIMULATION })
+    return notEnough({
+      reason: 'this installation has no calibrated rule for this kind of evidence',
+      enough: SIMULATION,
+    })
   }
   const probability = probabilityOf(own, values)
   if (probability === undefined) {
@@ -128,7 +148,10 @@ export function verdictOfRule(evidence: RuleEvidence, values: Record<string, num
     evidence === 'updates' && probability > 0.5
       ? 'updates alone never show that one round suffices: nobody has looked at a loss'
       : `the rule says ${percent(probability)}, which is too near to even to be relied on`
-  const enough = evidence === 'updates' ? "clients' losses at a few scalings (diagnose PLAN --client NAME --aggregate ADAPTER)" : SIMULATION
+  const enough =
+    evidence === 'updates'
+      ? "clients' losses at a few scalings (diagnose PLAN --client NAME --aggregate ADAPTER)"
+      : SIMULATION
   return { ...notEnough({ reason, enough }), numbers }
 }
 

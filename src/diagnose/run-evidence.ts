@@ -1,8 +1,8 @@
 /** What run folders hold for a diagnosis. The files may be damaged or forged: whatever is no number is refused. */
 import { join } from 'node:path'
 import { z } from 'zod'
-import { loadAdapter } from '../adapter/folder.js'
 import type { Adapter } from '../adapter/adapter.js'
+import { loadAdapter } from '../adapter/folder.js'
 import { exactAggregate } from '../aggregate/exact.js'
 import { OneroundError } from '../errors.js'
 import { type ArmName, planOfArm, shapeOf } from '../federation/arms.js'
@@ -83,7 +83,11 @@ export function armsAtHorizon({ plan, arms }: RunEvidence): { one?: ArmName; sev
 }
 
 /** The updates of one round of an arm, in the order of the clients. */
-export async function updatesOf({ folder, plan, clients }: RunEvidence, name: ArmName, round: number): Promise<Update[]> {
+export async function updatesOf(
+  { folder, plan, clients }: RunEvidence,
+  name: ArmName,
+  round: number,
+): Promise<Update[]> {
   const armPlan = planOfArm(plan, shapeOf(name) ?? { rounds: 1, epochs: 1 })
   return Promise.all(
     clients.map((client) =>
@@ -100,9 +104,7 @@ export async function exactOf(run: RunEvidence, name: ArmName): Promise<Adapter>
   }
   const plan = planOfArm(run.plan, shape)
   const before =
-    shape.rounds === 1
-      ? undefined
-      : await loadAdapter(join(run.folder, 'state', name, String(shape.rounds - 1)))
+    shape.rounds === 1 ? undefined : await loadAdapter(join(run.folder, 'state', name, String(shape.rounds - 1)))
   const start = startOfRound(plan, shape.rounds, before)
   return exactAggregate(plan, await updatesOf(run, name, shape.rounds), start.overlay)
 }

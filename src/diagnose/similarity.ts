@@ -19,7 +19,9 @@ export async function measureSimilarity(plan: Plan, updates: readonly Update[]):
   const sorted = [...updates].sort((x, y) => (x.info.client < y.info.client ? -1 : 1))
   const aggregator = await openAggregator(plan)
   for (const update of sorted) await aggregator.add(update)
-  const { weights, relativeError } = await aggregator.finish({ method: plan.aggregate.method === 'fedit' ? 'svd' : plan.aggregate.method })
+  const { weights, relativeError } = await aggregator.finish({
+    method: plan.aggregate.method === 'fedit' ? 'svd' : plan.aggregate.method,
+  })
   const effects = sorted.map(({ adapter }) => effectOf({ adapter, weight: 1 }))
   const sum = effectOf(...sorted.map(({ adapter, info }) => ({ adapter, weight: weights[info.client] ?? 0 })))
   const compared = comparable(effects)

@@ -1,8 +1,9 @@
 /** Evidence of run folders: both arms were run, so the answer is measured; base and data add the reasons. */
-import type { Dataset } from '../data/dataset.js'
+
 import type { Adapter } from '../adapter/adapter.js'
+import type { Dataset } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
-import type { ArmName } from '../federation/arms.js'
+import { type ArmName, planOfArm, shapeOf } from '../federation/arms.js'
 import type { Model } from '../model/open.js'
 import type { JobOptions } from '../train/job.js'
 import { checkBase } from '../train/prepare.js'
@@ -11,13 +12,13 @@ import { blank } from './blank.js'
 import { costOf, type Links } from './cost.js'
 import { featuresOf } from './features.js'
 import { measureGap } from './gap.js'
-import { type Pairing, experimentOf, pairRuns } from './paired-runs.js'
-import { bestOf } from './search.js'
+import { experimentOf, type Pairing, pairRuns } from './paired-runs.js'
 import { measureReasons } from './reasons.js'
 import { armsAtHorizon, exactOf, type RunArm, type RunEvidence, readRunEvidence, updatesOf } from './run-evidence.js'
+import { bestOf } from './search.js'
 import { measureSimilarity } from './similarity.js'
-import { compareArms, type Margin } from './truth.js'
 import { baseNorms, measureTravel } from './travel.js'
+import { compareArms, type Margin } from './truth.js'
 import type { Diagnosis, Known } from './types.js'
 import { notEnough, verdictOfComparison } from './verdict.js'
 
@@ -73,7 +74,10 @@ async function measureArms(
   if (run.clients.length < 2) {
     result.similarity = { unknown: 'one client has nobody to differ from' }
     result.verdict = notEnough({ reason: 'one client is no federation', enough: 'at least two clients' })
-  } else result.similarity = await measureSimilarity(run.plan, await updatesOf(run, one, 1))
+  } else {
+    const shape = shapeOf(one) ?? { rounds: 1, epochs: run.plan.train.epochs }
+    result.similarity = await measureSimilarity(planOfArm(run.plan, shape), await updatesOf(run, one, 1))
+  }
   const ends = await tried(async () => ({
     one: await exactOf(run, one),
     several: several === undefined ? undefined : await exactOf(run, several),
@@ -101,7 +105,12 @@ async function tried<T extends object>(work: () => Promise<T>): Promise<Known<T>
   }
 }
 
-function costOfRun(run: RunEvidence, pairing: Pairing, arms: { one: RunArm; several: RunArm }, links: Links | undefined): Diagnosis['cost'] {
+function costOfRun(
+  run: RunEvidence,
+  pairing: Pairing,
+  arms: { one: RunArm; several: RunArm },
+  links: Links | undefined,
+): Diagnosis['cost'] {
   const own = Object.entries(run.seconds).filter(([key]) => key.startsWith(`${pairing.one}/`))
   if (own.length === 0) return { unknown: 'the run kept no times' }
   const horizon = run.plan.rounds * run.plan.train.epochs
@@ -131,11 +140,11 @@ function checkedClients(clients: Record<string, Dataset>, run: RunEvidence): Map
     const data = clients[name]
     if (data !== undefined && dataDigest(data) === run.data[name]) continue
     throw new OneroundError('MISMATCH', `The data of client '${name}' is not that of the run.`, {
-      found: data === undefined ? `data of ${Object.keys(clients).slice(0, 20).join(', ')}` : `${data.count} other examples`,
+      found:
+        data === undefined ? `data of ${Object.keys(clients).slice(0, 20).join(', ')}` : `${data.count} other examples`,
       expected: 'the data that the run was simulated with, divided in the same way',
       fix: 'Give the same files and split, or leave the data out.',
     })
   }
   return new Map(run.clients.map((name) => [name, clients[name] as Dataset]))
 }
-

@@ -112,7 +112,9 @@ export async function measureSmoothness(course: Course, budget: Budget): Promise
       ...optional('ends', estimate(ends, seed)),
       ...optional('neighbours', estimate(neighbours, seed)),
       ...optional('random', estimate(random, seed)),
-      layers: probe.tensors.map((name, i) => ({ name, mean: mean(perLayer[i] ?? []), draws: perLayer[i]?.length ?? 0 })).filter(({ draws: n }) => n > 0),
+      layers: probe.tensors
+        .map((name, i) => ({ name, mean: mean(perLayer[i] ?? []), draws: perLayer[i]?.length ?? 0 }))
+        .filter(({ draws: n }) => n > 0),
       settled,
       target: TARGET,
     },
@@ -155,7 +157,11 @@ async function powerIteration({ probe, distance, seed }: Course, batch: readonly
 }
 
 /** Products of different batches' gradients estimate ||g||^2 without the batches' own noise. */
-async function measureNoise({ probe, examples, perBatch }: Course, next: () => Example[], budget: Budget): Promise<GradientNoise | undefined> {
+async function measureNoise(
+  { probe, examples, perBatch }: Course,
+  next: () => Example[],
+  budget: Budget,
+): Promise<GradientNoise | undefined> {
   const rows = Math.round((rowsOf(examples) / examples.length) * perBatch)
   if (examples.length < 2 * perBatch || !budget.has(NOISE_BATCHES * rows)) {
     budget.unsettled.push('the noise of batches')

@@ -43,9 +43,7 @@ export function median(values: readonly number[]): number {
  */
 export function medianOfMeans(values: readonly number[]): number {
   const groups = Math.max(1, Math.min(Math.round(Math.sqrt(values.length)), Math.floor(values.length / 3)))
-  return median(
-    Array.from({ length: groups }, (_, g) => mean(values.filter((_, i) => i % groups === g))),
-  )
+  return median(Array.from({ length: groups }, (_, g) => mean(values.filter((_, i) => i % groups === g))))
 }
 
 /** Quantile of sorted values by linear interpolation. */

@@ -1,7 +1,8 @@
 /** Evidence at the host: update files, and where the plan shares losses what clients measured themselves. */
+
+import { openAggregator } from '../aggregate/aggregator.js'
 import type { Model } from '../model/open.js'
 import type { JobOptions } from '../train/job.js'
-import { openAggregator } from '../aggregate/aggregator.js'
 import type { Plan } from '../update/plan.js'
 import { readUpdate, type Update } from '../update/update.js'
 import { blank } from './blank.js'
@@ -30,8 +31,12 @@ export interface UpdatesEvidence extends JobOptions {
 export async function diagnoseUpdates(o: UpdatesEvidence): Promise<Diagnosis> {
   const { plan } = o
   const result = blank('updates', plan)
-  const updates = await Promise.all(o.updates.map((source) => (typeof source === 'string' ? readUpdate(source, plan) : source)))
-  const messages = await Promise.all((o.losses ?? []).map((source) => (typeof source === 'string' ? readLosses(source) : source)))
+  const updates = await Promise.all(
+    o.updates.map((source) => (typeof source === 'string' ? readUpdate(source, plan) : source)),
+  )
+  const messages = await Promise.all(
+    (o.losses ?? []).map((source) => (typeof source === 'string' ? readLosses(source) : source)),
+  )
   checkLosses(plan, messages, o.aggregateSha256)
   result.plan.clients = updates.length
   if (updates.length < 2) {
@@ -46,13 +51,24 @@ export async function diagnoseUpdates(o: UpdatesEvidence): Promise<Diagnosis> {
   const lacking = updates.filter(({ info }) => !messages.some(({ client }) => client === info.client))
   if (messages.length > 0) {
     result.lambda = curveOf(messages)
-    if (lacking.length > 0) result.notes.push(`${lacking.length} of ${updates.length} clients sent no losses; the curve is that of the others.`)
+    if (lacking.length > 0)
+      result.notes.push(
+        `${lacking.length} of ${updates.length} clients sent no losses; the curve is that of the others.`,
+      )
   }
-  const gains = updates.flatMap(({ info: { lossBefore, lossAfter } }) => lossBefore !== undefined && lossAfter !== undefined ? [lossBefore - lossAfter] : [])
+  const gains = updates.flatMap(({ info: { lossBefore, lossAfter } }) =>
+    lossBefore !== undefined && lossAfter !== undefined ? [lossBefore - lossAfter] : [],
+  )
   if (gains.length > 0)
-    result.notes.push(`Each client alone gained ${Math.min(...gains).toPrecision(3)} to ${Math.max(...gains).toPrecision(3)} nats a token on its own held-out part, as it says.`)
+    result.notes.push(
+      `Each client alone gained ${Math.min(...gains).toPrecision(3)} to ${Math.max(...gains).toPrecision(3)} nats a token on its own held-out part, as it says.`,
+    )
   result.features = featuresOf(result)
-  result.verdict = verdictOfRule(messages.length > 0 && lacking.length === 0 ? 'losses' : 'updates', result.features, o.calibration)
+  result.verdict = verdictOfRule(
+    messages.length > 0 && lacking.length === 0 ? 'losses' : 'updates',
+    result.features,
+    o.calibration,
+  )
   return result
 }
 

@@ -48,7 +48,11 @@ describe('a probe', () => {
   test("gives the slope and the curvature that the loss's own differences have", async () => {
     const adapter = randomAdapter(2, 0.05)
     const h = 0.05
-    const [before, here, after] = await Promise.all([lossAt(1 - h, adapter), lossAt(1, adapter), lossAt(1 + h, adapter)])
+    const [before, here, after] = await Promise.all([
+      lossAt(1 - h, adapter),
+      lossAt(1, adapter),
+      lossAt(1 + h, adapter),
+    ])
     using probe = new Probe(tiny.base, tiny.plan, batch())
     await probe.place()
     await probe.gradient(batch())

@@ -1,7 +1,15 @@
 import { describe, expect, test } from 'vitest'
-import { native } from '../../../src/native/load.js'
-import { bootstrap, estimate, isNarrow, mean, median, medianOfMeans, variance } from '../../../src/diagnose/statistics.js'
+import {
+  bootstrap,
+  estimate,
+  isNarrow,
+  mean,
+  median,
+  medianOfMeans,
+  variance,
+} from '../../../src/diagnose/statistics.js'
 import { studentProbability, studentQuantile } from '../../../src/diagnose/student.js'
+import { native } from '../../../src/native/load.js'
 
 describe('means', () => {
   test('of known numbers', () => {
