@@ -4,7 +4,6 @@
 {
   'variables': {
     'oneround_tests%': 0,
-    'oneround_sanitize%': 0,
     # Warnings are errors in CI only: a user's newer compiler must not break an install.
     'oneround_werror': '<!(node -p "Number(process.env.ONEROUND_WERROR === \'1\')")',
     'kernel_sources': ['<!@(node scripts/native-sources.cjs native/kernels --except select.cc)'],
@@ -35,16 +34,16 @@
       'Release': {
         'cflags': ['-O3'],
       },
-      # Only the native tests are ever built as Debug, and then with the sanitizers (npm run test:sanitize).
+      # Only the native tests are ever built in the next two, each with its sanitizers and in a folder of its own
+      # (npm run test:sanitize). node-gyp insists on the name Debug.
       'Debug': {
-        'cflags': ['-O1', '-g'],
+        'cflags': ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
         'cflags!': ['-O0'],
-        'conditions': [
-          ['oneround_sanitize==1', {
-            'cflags': ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'],
-            'ldflags': ['-fsanitize=address,undefined'],
-          }],
-        ],
+        'ldflags': ['-fsanitize=address,undefined'],
+      },
+      'Thread': {
+        'cflags': ['-O1', '-g', '-fsanitize=thread', '-fno-omit-frame-pointer'],
+        'ldflags': ['-fsanitize=thread'],
       },
     },
     'conditions': [

@@ -23,6 +23,16 @@ export { type SimulateOptions, simulate } from './federation/simulate.js'
 export { type Model, openModel } from './model/open.js'
 export { readSafetensorsHeader } from './model/safetensors.js'
 export type { ModelSpec } from './model/spec.js'
+export { exportOnnx, type OnnxExport, type OnnxOptions } from './onnx/export.js'
+export { openRuntime } from './runtime/open.js'
+export type {
+  GenerateRequest,
+  Likelihood,
+  RequestOptions,
+  Runtime,
+  RuntimeKind,
+  RuntimeOptions,
+} from './runtime/runtime.js'
 export type { JobOptions, Progress } from './train/job.js'
 export type { MemoryNotice } from './train/memory.js'
 export { type Start, startOfRound } from './train/start.js'

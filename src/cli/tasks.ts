@@ -2,6 +2,7 @@
 import { readText } from '../data/lines.js'
 import { loadExamples } from '../data/load.js'
 import { Slices } from '../data/slices.js'
+import { encodeText } from '../data/tokenize.js'
 import { evaluate } from '../evaluate/evaluate.js'
 import type { EvaluateOptions, Score } from '../evaluate/loss.js'
 import { slidingPerplexity } from '../evaluate/perplexity.js'
@@ -79,8 +80,9 @@ async function judgeLoss(base: Model, flags: TaskFlags, o: EvaluateOptions): Pro
 
 async function judgeText(base: Model, flags: TaskFlags, o: EvaluateOptions): Promise<Judged> {
   const texts: string[] = []
-  for (const path of flags.data) texts.push((await readText(path, new Slices(o.signal))).text)
-  const ids = Int32Array.from(base.tokenizer.encode(texts.join('\n')))
+  const slices = new Slices(o.signal)
+  for (const path of flags.data) texts.push((await readText(path, slices)).text)
+  const ids = new Int32Array(await encodeText(texts.join('\n'), Number.POSITIVE_INFINITY, base.tokenizer, slices))
   const { window, stride } = flags
   return { score: await slidingPerplexity(base, ids, { ...o, window, stride }), facts: {} }
 }

@@ -5,6 +5,7 @@ import { noChatTemplate } from './chat.js'
 import { type DataFile, type DataOptions, type Dataset, type Example, makeDataset } from './dataset.js'
 import { readJson } from './json.js'
 import { malformed, readLines, readText } from './lines.js'
+import { readParquet } from './parquet/read.js'
 import { Row } from './row.js'
 import { Slices } from './slices.js'
 import { type FileKind, listFiles } from './sources.js'
@@ -38,6 +39,7 @@ interface Loading {
  * - A file ending in .jsonl or .ndjson holds one JSON object a line; blank lines are passed over.
  * - A file ending in .json holds a list of such objects, or the objects one after another.
  * - A file ending in .csv (RFC 4180) or .tsv (no quoting) has a line for its columns' names, unless `columns` names them.
+ * - A file ending in .parquet holds a row a line; see parquet/read.ts for its types. It is decoded in a process of its own.
  * - A file ending in .txt is one document, cut into consecutive examples of `cutoff` tokens; it needs the template `text`.
  * - A folder stands for such files in it. Objects in memory are rows; their number takes the place of the line.
  *
@@ -115,6 +117,10 @@ async function loadRows(path: string, kind: Exclude<FileKind, 'text'>, loading: 
   const add = (row: unknown, line: number): Promise<void> => addRow(row, id++, path, line, loading)
   const { slices, options } = loading
   if (kind === 'csv' || kind === 'tsv') return readTable(path, kind, options.columns, slices, add)
+  if (kind === 'parquet') {
+    const needed = [...loading.template.fields, ...(options.keep ?? [])]
+    return readParquet(path, needed, slices, add, { signal: options.signal })
+  }
   if (kind === 'json') return readJson(path, slices, (text, line) => add(parseRow(text, path, line), line))
   return readLines(path, slices, async (text, line) => {
     if (text.trim() !== '') await add(parseRow(text, path, line), line)

@@ -3,7 +3,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import { OneroundError } from '../errors.js'
 
-export type FileKind = 'jsonl' | 'json' | 'csv' | 'tsv' | 'text'
+export type FileKind = 'jsonl' | 'json' | 'csv' | 'tsv' | 'parquet' | 'text'
 
 export interface SourceFile {
   path: string
@@ -17,6 +17,7 @@ const KINDS: Readonly<Record<string, FileKind>> = {
   '.json': 'json',
   '.csv': 'csv',
   '.tsv': 'tsv',
+  '.parquet': 'parquet',
   '.txt': 'text',
 }
 const EXTENSIONS = Object.keys(KINDS).join(', ')
@@ -95,6 +96,6 @@ function refuseKind(path: string): never {
   throw new OneroundError('UNSUPPORTED', `${path} is not a file of a known kind.`, {
     found: extname(path) === '' ? 'no extension' : extname(path),
     expected: `a regular file ending in ${EXTENSIONS}`,
-    fix: 'Write the data as JSON Lines (one object a line), CSV or plain text; Parquet can be exported as either.',
+    fix: 'Write the data as JSON Lines (one object a line), CSV, Parquet or plain text.',
   })
 }

@@ -14,7 +14,12 @@ const SEAM = /(?<=\S) (?=\p{L})/gu
  * The ids of a text, at most `most` of them, without blocking the event loop. A long text is encoded in portions cut at
  * seams; with a byte-level tokenizer the ids are those of the whole. Where 4,096 characters have no seam it is cut hard.
  */
-async function encode(text: string, most: number, tokenizer: Tokenizer, slices: Slices): Promise<number[]> {
+export async function encodeText(
+  text: string,
+  most: number,
+  tokenizer: Pick<Tokenizer, 'encode'>,
+  slices: Slices,
+): Promise<number[]> {
   if (text.length <= PORTION) {
     if (slices.due()) await slices.turn()
     return tokenizer.encode(text).slice(0, most)
@@ -62,7 +67,7 @@ export async function tokenizeRow(
   }
   for (const { text, completion } of segments) {
     if (all.length > o.cutoff) break
-    add(await encode(text, o.cutoff + 1, tokenizer, slices), completion || o.lossOn === 'all')
+    add(await encodeText(text, o.cutoff + 1, tokenizer, slices), completion || o.lossOn === 'all')
   }
   if (o.endOfText && all.length > 0 && tokenizer.eosToken !== undefined) add([tokenizer.eosToken], true)
   const cut = all.length > o.cutoff
@@ -84,7 +89,7 @@ export async function tokenizeDocument(
   tokenizer: Tokenizer,
   slices: Slices,
 ): Promise<Example[]> {
-  const all = await encode(text, Number.POSITIVE_INFINITY, tokenizer, slices)
+  const all = await encodeText(text, Number.POSITIVE_INFINITY, tokenizer, slices)
   if (all.length > 0 && tokenizer.eosToken !== undefined) all.push(tokenizer.eosToken)
   const examples: Example[] = []
   for (let at = 0; at < all.length; at += cutoff) {

@@ -1,7 +1,7 @@
 /** A text after a prompt, with the loss on the text alone. */
 import { type Example, UNTRAINED } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
-import type { Model } from '../model/open.js'
+import type { TextModel } from './continue-text.js'
 
 /** What parts a prompt from what follows; byte-level tokenizers join it to the first word. */
 export const BLANK = ' '
@@ -11,7 +11,7 @@ export const BLANK = ' '
  * EleutherAI's lm-evaluation-harness counts them. Where the whole is longer than the model, the prompt's beginning is cut.
  * @throws OneroundError ARGUMENT where there is no token to predict the text from
  */
-export function continuation(base: Model, prompt: string, text: string, id: number): Example {
+export function continuation(base: TextModel, prompt: string, text: string, id: number): Example {
   const { tokenizer, spec } = base
   const whole = tokenizer.encode(prompt + text)
   const own = Math.max(1, whole.length - tokenizer.encode(prompt).length)

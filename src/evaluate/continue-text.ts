@@ -1,11 +1,17 @@
 /** A text that grows token by token, whatever computes the logits. */
 import { OneroundError } from '../errors.js'
-import type { Model } from '../model/open.js'
+import type { ModelSpec } from '../model/spec.js'
 import type { Tokenizer } from '../text/tokenizer.js'
 import { aborted, checkAborted } from '../train/job.js'
 import { checkSampling, type SamplingOptions, sample } from './sampling.js'
 import { Stops } from './stops.js'
 import { TextStream } from './text-stream.js'
+
+/** What a text needs of a model besides its logits. */
+export interface TextModel {
+  readonly tokenizer: Tokenizer
+  readonly spec: Pick<ModelSpec, 'maxPositions' | 'bosToken' | 'eosToken'>
+}
 
 /** What computes the logits of the next token, [vocabulary]. One text at a time. */
 export interface NextToken {
@@ -40,7 +46,7 @@ export interface Continuation extends TextOptions {
 }
 
 /** A vocabulary is often padded to a round number: a token that no text stands for ends a text, too. */
-export function endOf({ tokenizer, spec }: Pick<Model, 'tokenizer' | 'spec'>): (id: number) => boolean {
+export function endOf({ tokenizer, spec }: TextModel): (id: number) => boolean {
   return (id) => id === tokenizer.eosToken || id === spec.eosToken || id >= tokenizer.vocabulary
 }
 

@@ -4,6 +4,7 @@ import type { Model } from '../model/open.js'
 import type { ChatMessage } from '../text/tokenizer.js'
 import type { JobOptions } from '../train/job.js'
 import type { MemoryNotice } from '../train/memory.js'
+import type { TextModel } from './continue-text.js'
 import { Generator, type TextEnd, type TextOptions } from './generator.js'
 
 export interface GenerateOptions extends JobOptions, Partial<TextOptions> {
@@ -46,7 +47,7 @@ function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K],
 }
 
 /** Nothing is put before a prompt, as in training; only without any text does the begin-of-text token stand alone. */
-export function promptTokens(base: Model, text: string): number[] {
+export function promptTokens(base: TextModel, text: string): number[] {
   const ids = base.tokenizer.encode(text)
   if (ids.length > 0) return ids
   const first = base.tokenizer.bosToken ?? base.spec.bosToken

@@ -17,6 +17,7 @@ export function sentencePieceTokenizer(
   unknownToken: number | undefined,
   file: string,
 ): Record<string, unknown> {
+  // The tokenizer library has a Precompiled normaliser, but it applies NFKC and never reads the map: other tokens, silently.
   for (const key of ['tokenizer.ggml.precompiled_charsmap', 'tokenizer.ggml.remove_extra_whitespaces']) {
     const value = metadata.get(key)
     if (value !== undefined && value !== false) throw unsupported(file, `a SentencePiece model with ${key}`, 'none')

@@ -2,57 +2,16 @@
 // file (this table also runs under AddressSanitizer). An error of 0 is the expected refusal, 1 anything else.
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 
 #include "models/base_weights.h"
 #include "op_table.h"
+#include "tiny_model.h"
 
 namespace oneround::test {
 
 namespace {
 
-// A whole tiny model in one file, and a place for each of its tensors.
-struct Model {
-  DecoderShape shape;
-  std::vector<Placement> tensors;
-  std::string path;
-  int64_t bytes = 0;
-};
-
-Model tiny_model() {
-  Model model;
-  DecoderShape& s = model.shape;
-  s.vocabulary = 7;
-  s.hidden = 32;
-  s.layers = 1;
-  s.heads = 4;
-  s.kv_heads = 2;
-  s.head_dim = 8;
-  s.intermediate = 64;
-  s.norm_epsilon = 1e-5f;
-  s.tied = true;
-  s.inverse_frequencies = {1, 0.1, 0.01, 0.001};
-  s.names = ModuleNames::llama();
-  const auto add = [&](const std::string& name, int64_t rows, int64_t cols) {
-    model.tensors.push_back({name, 0, model.bytes, Type::f32, rows, cols, 0, false});
-    model.bytes += rows * cols * 4;
-  };
-  add("model.embed_tokens.weight", 7, 32);
-  add("model.norm.weight", 1, 32);
-  const std::string block = "model.layers.0.";
-  add(block + "input_layernorm.weight", 1, 32);
-  add(block + "post_attention_layernorm.weight", 1, 32);
-  add(block + "self_attn.q_proj.weight", 32, 32);
-  add(block + "self_attn.k_proj.weight", 16, 32);
-  add(block + "self_attn.v_proj.weight", 16, 32);
-  add(block + "self_attn.o_proj.weight", 32, 32);
-  add(block + "mlp.gate_proj.weight", 64, 32);
-  add(block + "mlp.up_proj.weight", 64, 32);
-  add(block + "mlp.down_proj.weight", 32, 64);
-  model.path = (std::filesystem::temp_directory_path() / ("oneround-weights-" + std::to_string(::rand()))).string();
-  std::ofstream(model.path, std::ios::binary) << std::string(static_cast<size_t>(model.bytes), '\0');
-  return model;
-}
+using Model = TinyModel;
 
 Code open(const Model& model) {
   std::shared_ptr<const BaseWeights> base;

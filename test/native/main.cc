@@ -34,6 +34,7 @@ std::string lacking(const std::string& isa) {
 void backend_rows(oneround::test::Table& table) {
   using namespace oneround::test;
   linear_rows(table);
+  linear_row_rows(table);
   linear_gradient_rows(table);
   weight_rows(table);
   norm_rows(table);
@@ -41,6 +42,7 @@ void backend_rows(oneround::test::Table& table) {
   bias_rows(table);
   rope_rows(table);
   attention_rows(table);
+  attention_row_rows(table);
   swiglu_rows(table);
   gelu_rows(table);
   dropout_rows(table);
@@ -81,6 +83,7 @@ int main(int argc, char** argv) {
   oneround::test::Table table(filter);
   oneround::test::reference_rows(table);
   oneround::test::base_weights_rows(table);
+  oneround::test::thread_rows(table);
   int refused = 0;
   for (const std::string& isa : sets) {
     const std::string reason = lacking(isa);

@@ -66,7 +66,16 @@ describe('op table', () => {
         'gelu',
         'gelu_backward',
       ],
-      ...['gather_rows', 'scatter_rows', 'cross_entropy', 'squared_norm', 'adamw', 'fill_zero'],
+      ...[
+        'linear_row',
+        'attention_row',
+        'gather_rows',
+        'scatter_rows',
+        'cross_entropy',
+        'squared_norm',
+        'adamw',
+        'fill_zero',
+      ],
     ]
     for (const entry of entries) expect(operations, entry).toContain(entry)
   })

@@ -68,6 +68,7 @@ class Table {
 // One group of operations a file.
 void reference_rows(Table& table);
 void linear_rows(Table& table);
+void linear_row_rows(Table& table);
 void linear_gradient_rows(Table& table);
 void weight_rows(Table& table);
 void norm_rows(Table& table);
@@ -75,6 +76,7 @@ void layer_norm_rows(Table& table);
 void bias_rows(Table& table);
 void rope_rows(Table& table);
 void attention_rows(Table& table);
+void attention_row_rows(Table& table);
 void swiglu_rows(Table& table);
 void gelu_rows(Table& table);
 void dropout_rows(Table& table);
@@ -83,7 +85,8 @@ void optimizer_rows(Table& table);
 void row_move_rows(Table& table);
 void scratch_rows(Table& table);
 void sgd_rows(Table& table);
-// Needs no backend.
+// Need no backend.
 void base_weights_rows(Table& table);
+void thread_rows(Table& table);
 
 }  // namespace oneround::test

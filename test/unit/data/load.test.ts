@@ -194,11 +194,11 @@ describe('sources', () => {
   it('refuses what is not there, an empty folder, another kind, and a file given twice', async () => {
     const empty = join(folder, 'empty')
     await mkdir(empty)
-    const parquet = await file('data.parquet', 'PAR1')
+    const other = await file('data.xlsx', 'PK')
     const twice = await file('twice.jsonl', '{"text":"aaa"}')
     await expect(loadExamples(join(folder, 'no.jsonl'), options())).rejects.toMatchObject({ code: 'NOT_FOUND' })
     await expect(loadExamples(empty, options())).rejects.toMatchObject({ code: 'NOT_FOUND' })
-    await expect(loadExamples(parquet, options())).rejects.toMatchObject({ code: 'UNSUPPORTED', found: '.parquet' })
+    await expect(loadExamples(other, options())).rejects.toMatchObject({ code: 'UNSUPPORTED', found: '.xlsx' })
     await expect(loadExamples([twice, twice], options())).rejects.toMatchObject({ code: 'ARGUMENT' })
   })
 

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { makeEncoder, trainBpe } from '../../../scripts/base/bpe.mjs'
 import { loadAddresses } from '../../../src/data/addresses.js'
 import { loadExamples } from '../../../src/data/load.js'
+import { Slices } from '../../../src/data/slices.js'
+import { encodeText } from '../../../src/data/tokenize.js'
 import { byteTokenizer } from './byte-tokenizer.js'
 
 describe('a text encoded in portions', () => {
@@ -32,4 +34,27 @@ describe('a text encoded in portions', () => {
     const { examples } = await loadExamples([{ text }], { template: 'text', cutoff: 100_000, lossOn: 'all', tokenizer })
     expect(tokenizer.decode([...(examples[0]?.ids ?? [])])).toBe(text)
   })
+})
+
+it('a long text is encoded in slices: timers come while it runs', { retry: 3 }, async () => {
+  // as slow as a tokenizer of 300,000 tokens a second; in one call this text would block for 600 ms
+  const slow = {
+    encode(text: string): number[] {
+      const until = performance.now() + text.length * 7.5e-4
+      while (performance.now() < until);
+      return Array.from(text, (character) => character.charCodeAt(0))
+    },
+  }
+  const text = 'seven words and a line end here\n'.repeat(25_000)
+  let longest = 0
+  let last = performance.now()
+  const timer = setInterval(() => {
+    longest = Math.max(longest, performance.now() - last)
+    last = performance.now()
+  }, 1)
+  const ids = await encodeText(text, Number.POSITIVE_INFINITY, slow, new Slices())
+  clearInterval(timer)
+  expect(ids.length).toBe(text.length)
+  expect(longest).toBeGreaterThan(0)
+  expect(longest).toBeLessThan(30)
 })
