@@ -11,6 +11,8 @@ export const RULE_FEATURES: Record<RuleEvidence, readonly string[]> = {
 }
 /** What a rule must reach on the half that it is fitted on before it may speak. */
 const PRECISION = 0.9
+/** Federations that a threshold must have spoken of: one lucky case at the edge is no threshold. */
+const LEAST_SPOKEN = 4
 const BINS = 5
 
 /** A federation with everything that a rule needs and a truth to hold it against. */
@@ -60,7 +62,7 @@ export function thresholdsOf(fitted: Fitted, seen: readonly Usable[], maySuffice
   )
   const candidates = [...new Set(decided.map(({ p }) => p))].sort((a, b) => a - b)
   const right = (chosen: readonly { truth: boolean }[], truth: boolean) =>
-    chosen.length > 0 && chosen.filter((one) => one.truth === truth).length >= PRECISION * chosen.length
+    chosen.length >= LEAST_SPOKEN && chosen.filter((one) => one.truth === truth).length >= PRECISION * chosen.length
   return {
     suffices: maySuffice
       ? (candidates.find(
