@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { loadAdapter } from '../adapter/folder.js'
@@ -8,7 +9,6 @@ import { makeLosses, writeLosses } from '../diagnose/losses-file.js'
 import { OneroundError } from '../errors.js'
 import { storyOf } from '../report/story.js'
 import { writeAtomic } from '../run/atomic.js'
-import { isRunFolder } from '../run/folder.js'
 import { adapterSha256 } from '../update/digest.js'
 import { type Plan, readPlan } from '../update/plan.js'
 import { baseOf, openBase } from './base.js'
@@ -81,7 +81,7 @@ export function addDiagnose(program: Command, terminal: Terminal): void {
       if (flags.calibrate === true) return calibrateCommand(flags, job)
       const [first] = what
       if (first === undefined) throw usage('nothing to diagnose')
-      if (await isRunFolder(first)) return ofRuns(what, flags, job)
+      if (statSync(first, { throwIfNoEntry: false })?.isDirectory() === true) return ofRuns(what, flags, job)
       const plan = await readPlan(first)
       if (flags.client !== undefined) return ofClient(plan, what.slice(1), flags, job)
       return ofUpdates(plan, what.slice(1), flags, job)

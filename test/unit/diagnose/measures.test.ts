@@ -20,7 +20,7 @@ const denseOf = (seed: number) => makeAdapter([], [{ name: 'layer.weight', shape
 /** The slow way: all of the matrix. */
 function matrixOf(adapter: ReturnType<typeof adapterOf>): Float64Array {
   const out = effects(adapter).get('layer') ?? new Float64Array(35)
-  for (const { values } of adapter.dense) values.forEach((value, i) => (out[i]! += value))
+  for (const { values } of adapter.dense) for (const [i, value] of values.entries()) out[i]! += value
   return out
 }
 const dot = (x: Float64Array, y: Float64Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0)
@@ -55,7 +55,7 @@ describe('effects', () => {
     const [a, b] = [matrixOf(both), matrixOf(y)]
     for (const t of [0, 0.5, 1]) {
       const there = matrixOf(blend(both, y, t))
-      there.forEach((value, i) => expect(value).toBeCloseTo((1 - t) * a[i]! + t * b[i]!, 5))
+      for (const [i, value] of there.entries()) expect(value).toBeCloseTo((1 - t) * a[i]! + t * b[i]!, 5)
     }
     expect(matrixOf(scaled(both, 2))[3]).toBeCloseTo(2 * a[3]!, 5)
     expect(matrixOf(scaled(y, new Map([['layer.weight', 3]])))[3]).toBeCloseTo(3 * b[3]!, 4)
