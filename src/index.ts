@@ -33,6 +33,7 @@ export type {
   RuntimeKind,
   RuntimeOptions,
 } from './runtime/runtime.js'
+export type { EvaluationRecord } from './train/evaluations.js'
 export type { JobOptions, Progress } from './train/job.js'
 export type { MemoryNotice } from './train/memory.js'
 export { type Start, startOfRound } from './train/start.js'

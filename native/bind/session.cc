@@ -1,5 +1,6 @@
 #include "bind/session.h"
 
+#include <algorithm>
 #include <new>
 
 #include "bind/session_jobs.h"
@@ -36,13 +37,15 @@ Napi::Function SessionObject::define(Napi::Env env) {
       {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
        InstanceAccessor<&SessionObject::budget>("budget"), InstanceMethod<&SessionObject::parameters>("parameters"),
        InstanceMethod<&SessionObject::set_parameters>("setParameters"),
+       InstanceMethod<&SessionObject::add_parameters>("addParameters"),
        InstanceMethod<&SessionObject::load_base>("loadBase"),
        InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
        InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
-       InstanceMethod<&SessionObject::step>("step"), InstanceMethod<&SessionObject::gradient>("gradient"),
-       InstanceMethod<&SessionObject::evaluate>("evaluate"), InstanceMethod<&SessionObject::logits>("logits"),
-       InstanceMethod<&SessionObject::prefill>("prefill"), InstanceMethod<&SessionObject::next>("next"),
-       InstanceMethod<&SessionObject::abort>("abort"), InstanceMethod<&SessionObject::close>("close")});
+       InstanceMethod<&SessionObject::reset_optimizer>("resetOptimizer"), InstanceMethod<&SessionObject::step>("step"),
+       InstanceMethod<&SessionObject::gradient>("gradient"), InstanceMethod<&SessionObject::evaluate>("evaluate"),
+       InstanceMethod<&SessionObject::logits>("logits"), InstanceMethod<&SessionObject::prefill>("prefill"),
+       InstanceMethod<&SessionObject::next>("next"), InstanceMethod<&SessionObject::abort>("abort"),
+       InstanceMethod<&SessionObject::close>("close")});
 }
 
 SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
@@ -93,7 +96,11 @@ Napi::Value SessionObject::budget(const Napi::CallbackInfo& info) {
 Napi::Value SessionObject::parameters(const Napi::CallbackInfo& info) {
   if (!ready(info.Env())) return info.Env().Undefined();
   const Parameters& p = session_->parameters();
-  return to_float32(info.Env(), {p.values(), static_cast<size_t>(p.count())});
+  size_t first = 0, count = static_cast<size_t>(p.count());
+  if (info.Length() > 0 &&
+      (!read_size(info[0], "first", 0, count, &first) || !read_size(info[1], "count", 0, count - first, &count)))
+    return info.Env().Undefined();
+  return to_float32(info.Env(), {p.values() + first, count});
 }
 
 void SessionObject::set_parameters(const Napi::CallbackInfo& info) {
@@ -105,6 +112,21 @@ void SessionObject::set_parameters(const Napi::CallbackInfo& info) {
     return;
   }
   std::copy(values.begin(), values.end(), p.values());
+}
+
+void SessionObject::add_parameters(const Napi::CallbackInfo& info) {
+  std::span<const float> values;
+  size_t first;
+  if (!ready(info.Env())) return;
+  const Parameters& p = session_->parameters();
+  const size_t count = static_cast<size_t>(p.count());
+  if (!read_size(info[0], "first", 0, count, &first) || !read_float32(info[1], "values", &values)) return;
+  if (values.size() > count - first) {
+    refuse(info.Env(), "values", "numbers that end within the parameters");
+    return;
+  }
+  float* to = p.values() + first;
+  for (size_t i = 0; i < values.size(); i++) to[i] += values[i];
 }
 
 void SessionObject::load_base(const Napi::CallbackInfo& info) {
@@ -141,6 +163,14 @@ void SessionObject::set_optimizer_state(const Napi::CallbackInfo& info) {
   std::copy(first.begin(), first.end(), p.first_moment());
   std::copy(second.begin(), second.end(), p.second_moment());
   p.steps = static_cast<int64_t>(steps);
+}
+
+void SessionObject::reset_optimizer(const Napi::CallbackInfo& info) {
+  if (!ready(info.Env())) return;
+  Parameters& p = session_->parameters();
+  for (float* moment : {p.first_moment(), p.second_moment()})
+    if (moment != nullptr) std::fill_n(moment, p.count(), 0.0f);
+  p.steps = 0;
 }
 
 template <class Make>

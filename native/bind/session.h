@@ -21,9 +21,11 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value budget(const Napi::CallbackInfo& info);
   Napi::Value parameters(const Napi::CallbackInfo& info);
   void set_parameters(const Napi::CallbackInfo& info);
+  void add_parameters(const Napi::CallbackInfo& info);
   void load_base(const Napi::CallbackInfo& info);
   Napi::Value optimizer_state(const Napi::CallbackInfo& info);
   void set_optimizer_state(const Napi::CallbackInfo& info);
+  void reset_optimizer(const Napi::CallbackInfo& info);
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value gradient(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);

@@ -10,6 +10,10 @@ bool read_slot(Napi::Value value, const std::string& name, Slot* out) {
   Napi::Object object;
   std::string kind;
   if (!read_object(value, name, &object) || !read_string(object.Get("kind"), name + ".kind", &kind)) return false;
+  if (object.Has("weightDecay")) {
+    if (!read_double(object.Get("weightDecay"), name + ".weightDecay", &out->weight_decay)) return false;
+    if (out->weight_decay < 0) return refuse(value.Env(), name + ".weightDecay", "at least 0");
+  }
   if (kind == "dense") {
     out->kind = Slot::Kind::dense;
     return read_string(object.Get("tensor"), name + ".tensor", &out->name);
@@ -34,8 +38,14 @@ bool read_overlay(Napi::Value value, const std::string& name, Overlay* out) {
   Napi::Object object;
   size_t rank;
   std::span<const float> a, b;
-  if (!read_object(value, name, &object) || !read_string(object.Get("layer"), name + ".layer", &out->layer) ||
-      !read_size(object.Get("rank"), name + ".rank", 1, 1 << 16, &rank) ||
+  if (!read_object(value, name, &object) || !read_string(object.Get("layer"), name + ".layer", &out->layer))
+    return false;
+  if (object.Has("dense")) {
+    if (!read_float32(object.Get("dense"), name + ".dense", &a)) return false;
+    out->a.assign(a.begin(), a.end());
+    return true;
+  }
+  if (!read_size(object.Get("rank"), name + ".rank", 1, 1 << 16, &rank) ||
       !read_float32(object.Get("a"), name + ".a", &a) || !read_float32(object.Get("b"), name + ".b", &b))
     return false;
   out->rank = static_cast<int64_t>(rank);

@@ -21,6 +21,9 @@ struct Status {
   }
 };
 
+// What a job ends with when it was asked to: its caller says what was stopped.
+inline Status stopped() { return Status::error(Code::aborted, "stopped", "Start again to go on."); }
+
 // The name that src/errors.ts uses for a code.
 inline const char* code_name(Code code) {
   switch (code) {

@@ -129,7 +129,7 @@ Status Decoder::next(const Backend& backend, int32_t id, KvCache* cache, float* 
     backend.add(backend.self, scratch_.normed.slice_rows(0, 1), x);
   }
   for (size_t i = 0; i < blocks_.size(); i++) {
-    if (abort.load(std::memory_order_relaxed)) return Status::error(Code::aborted, "stopped", "Start again to go on.");
+    if (abort.load(std::memory_order_relaxed)) return stopped();
     block_row(pass, blocks_[i], kept_[0], scratch_, cache, i, x);
   }
   cache->length++;

@@ -8,8 +8,6 @@ namespace oneround {
 
 namespace {
 
-Status stopped() { return Status::error(Code::aborted, "stopped", "Start again to go on."); }
-
 // The first `rows` rows of every buffer.
 BlockActivations top_rows(BlockActivations kept, int64_t rows) {
   for (Matrix* m :

@@ -57,8 +57,7 @@ Status head_loss(const BlockContext& context, const HeadWeights& weights, const 
       if (mine[t] < 0) continue;
       if (chunk.rows == kHeadRows) {
         flush();
-        if (abort.load(std::memory_order_relaxed))
-          return Status::error(Code::aborted, "stopped", "Start again to go on.");
+        if (abort.load(std::memory_order_relaxed)) return stopped();
         scratch.segments[chunk.segments++] = {0, 0, segment.dropout_counter};
       }
       scratch.rows[chunk.rows] = static_cast<int32_t>(segment.first + t);
@@ -66,7 +65,7 @@ Status head_loss(const BlockContext& context, const HeadWeights& weights, const 
       chunk.rows++;
       scratch.segments[chunk.segments - 1].count++;
     }
-    if (abort.load(std::memory_order_relaxed)) return Status::error(Code::aborted, "stopped", "Start again to go on.");
+    if (abort.load(std::memory_order_relaxed)) return stopped();
   }
   flush();
   return Status::ok();

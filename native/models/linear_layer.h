@@ -11,10 +11,11 @@
 
 namespace oneround {
 
-// Frozen difference to the base, given as factors. Kept as factors while that is cheaper than the dense product.
+// Frozen difference to the base, given as factors or dense. Factors are kept while that is cheaper than the dense
+// product.
 struct Overlay {
   std::string layer;
-  int64_t rank = 0;
+  int64_t rank = 0;      // of factors
   std::vector<float> a;  // [rank, in]
   std::vector<float> b;  // [out, rank]; empty where `a` is the dense delta [out, in]
   bool dense() const { return b.empty(); }

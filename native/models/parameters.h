@@ -20,6 +20,7 @@ struct Slot {
   int64_t rank = 0;
   float scale = 1;
   float dropout = 0;
+  double weight_decay = -1;  // negative: the step's, and none for a vector
 
   // filled in by Parameters
   int64_t rows = 0, cols = 0;  // lora: out and in of the layer; dense: as stored

@@ -17,6 +17,10 @@ Status prepare_overlay(const BaseWeights& base, Overlay* overlay) {
     return Status::error(Code::not_found, "the base has no linear layer " + overlay->layer,
                          "Name layers of this base.");
   const int64_t in = weight->in(), out = weight->out(), rank = overlay->rank;
+  if (overlay->dense()) {
+    if (static_cast<int64_t>(overlay->a.size()) == in * out) return Status::ok();
+    return refuse("the dense overlay of " + overlay->layer + " has another size than the layer", "Pass [out, in].");
+  }
   if (static_cast<int64_t>(overlay->a.size()) != rank * in || static_cast<int64_t>(overlay->b.size()) != out * rank)
     return refuse("the overlay of " + overlay->layer + " has factors of another shape",
                   "Pass A [rank, in] and B [out, rank].");

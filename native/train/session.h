@@ -13,7 +13,7 @@ namespace oneround {
 
 struct SessionOptions {
   std::vector<Slot> slots;
-  std::vector<Overlay> overlays;  // as given: factors
+  std::vector<Overlay> overlays;
   int threads = 1;
   int64_t rows_per_pass = 0;
   int64_t longest_example = 0;

@@ -55,13 +55,14 @@ Status Session::gradient(const Batch& batch, uint32_t seed, const std::atomic<bo
   return Status::ok();
 }
 
-// Weight decay touches matrices only, never norm weights.
+// Weight decay touches matrices only, never norm weights; a slot that names its own takes that.
 void Session::optimize(const StepOptions& o, double gradient_norm) {
   const Backend& backend = backend_->table();
   const double clip = o.clip_norm > 0 && gradient_norm > o.clip_norm ? o.clip_norm / gradient_norm : 1.0;
   const int64_t step = ++parameters_->steps;
   for (const Slot& slot : parameters_->slots()) {
-    const double decay = slot.kind == Slot::Kind::dense && slot.rows == 1 ? 0.0 : o.weight_decay;
+    const double common = slot.kind == Slot::Kind::dense && slot.rows == 1 ? 0.0 : o.weight_decay;
+    const double decay = slot.weight_decay >= 0 ? slot.weight_decay : common;
     if (o.optimizer == Optimizer::sgd) {
       backend.sgd(backend.self, parameters_->values() + slot.first, parameters_->gradient() + slot.first,
                   parameters_->first_moment() + slot.first, slot.count,

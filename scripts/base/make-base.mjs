@@ -8,7 +8,8 @@ import { parseArgs } from 'node:util'
 import { loadAddresses } from '../../dist/data/addresses.js'
 import { openModel } from '../../dist/model/open.js'
 import { native } from '../../dist/native/load.js'
-import { denseSlots, trainFull } from '../../dist/train/full.js'
+import { trainFull } from '../../dist/train/full.js'
+import { denseSlots } from '../../dist/train/slots.js'
 import { writeFullModel } from '../../dist/train/write-full.js'
 import { writeInitialModel } from './initial-model.mjs'
 import { baselinePerplexities, prepareBase } from './prepare.mjs'
@@ -118,7 +119,7 @@ const report = {
   heldOutAddresses: corpus.heldOutAddresses,
   heldOutTokens: corpus.heldOutIds.length - 1,
   parameters: result.parameters.length,
-  slots: denseSlots(initial).length,
+  slots: denseSlots(initial.spec.tensors).length,
   seed: SEED,
   training: { ...TRAINING, steps: totalSteps },
   instructionSet: native().cpu().isa,

@@ -6,13 +6,17 @@
 import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding.js'
 import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adapter.js'
+import { type DenseDelta, weightOfLayer } from './dense.js'
 import { type InitA, initialAdapter } from './initial.js'
+import { isConv1d } from './peft-save.js'
 
 export interface Carried {
   /** the plan's layers with the plan's scale; plan.scale * B A is the best rank-r part */
   trainable: Adapter
   /** what is left, scale folded in; layers with nothing left are absent */
   overlay: OverlayLayer[]
+  /** the same for layers whose rest came as a whole matrix */
+  dense: readonly DenseDelta[]
 }
 
 /**
@@ -25,13 +29,7 @@ export function splitCarried(
   planLayers: readonly Layer[],
   init: { seed: number; initA: InitA } = { seed: 0, initA: 'kaiming' },
 ): Carried {
-  if (exact.dense.length > 0) {
-    throw new OneroundError('UNSUPPORTED', 'A start with dense deltas is not taken yet.', {
-      found: `a dense delta of ${exact.dense[0]?.name}`,
-      expected: 'factors of linear layers only',
-      fix: 'Start from the adapter of the round before, made with this plan.',
-    })
-  }
+  checkRests(exact, planLayers)
   const known = new Map(exact.layers.map((layer) => [layer.name, layer]))
   const names = new Set(planLayers.map((layer) => layer.name))
   const stranger = exact.layers.find((layer) => !names.has(layer.name))
@@ -56,7 +54,24 @@ export function splitCarried(
     if (rest !== undefined) overlay.push(rest)
     return headOf(layer, plan, fresh[index])
   })
-  return { trainable: makeAdapter(trainable), overlay }
+  return { trainable: makeAdapter(trainable), overlay, dense: exact.dense }
+}
+
+/** A layer's rest comes as factors or as a whole matrix of the layer's size, not as both. */
+function checkRests(exact: Adapter, planLayers: readonly Layer[]): void {
+  const layers = new Map(planLayers.map((layer) => [weightOfLayer(layer.name), layer]))
+  const ranks = new Map(exact.layers.map((layer) => [weightOfLayer(layer.name), layer.rank]))
+  for (const { name, shape } of exact.dense) {
+    const layer = layers.get(name)
+    const size = layer === undefined ? [] : isConv1d(layer.name) ? [layer.in, layer.out] : [layer.out, layer.in]
+    const fits = shape.length === 2 && shape[0] === size[0] && shape[1] === size[1]
+    if (layer !== undefined && fits && (ranks.get(name) ?? 0) <= layer.rank) continue
+    throw new OneroundError('MISMATCH', `The start holds a dense delta that the plan has no place for: '${name}'.`, {
+      found: `[${shape.join(', ')}] beside rank ${ranks.get(name) ?? 0}`,
+      expected: layer === undefined ? 'layers of the plan' : `[${size.join(', ')}] beside at most rank ${layer.rank}`,
+      fix: 'Start from the adapter of the round before, made with this plan.',
+    })
+  }
 }
 
 /** The first plan.rank directions, each factor times sqrt(layer.scale / plan.scale). */

@@ -36,6 +36,10 @@ export function checkDense(dense: readonly DenseDelta[]): void {
   }
 }
 
+/** The name of a linear layer's weight, by the layer's, and back. */
+export const weightOfLayer = (layer: string): string => `${layer}.weight`
+export const layerOfWeight = (tensor: string): string => tensor.replace(/\.weight$/, '')
+
 /** Numbers of a shape. */
 export function countOf(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1)

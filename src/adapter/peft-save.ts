@@ -113,7 +113,7 @@ function configOf(layers: readonly AdapterLayer[], origin: AdapterOrigin): Recor
  * GPT-2's layers, whose weights Hugging Face stores [in, out]: PEFT must be told so before it merges. A and B have the
  * same shapes as for any layer.
  */
-function isConv1d(name: string): boolean {
+export function isConv1d(name: string): boolean {
   return /^transformer\.h\.\d+\.(attn\.c_(attn|proj)|mlp\.c_(fc|proj))$/.test(name)
 }
 

@@ -1,20 +1,26 @@
 /** Updates -> adapter. Updates come in any order and in any grouping; the result is the same, bit for bit. */
 import { type Adapter, makeAdapter } from '../adapter/adapter.js'
+import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding.js'
 import { checkUpdate } from '../update/checks.js'
 import type { Method, Plan, Weights } from '../update/plan.js'
-import { readUpdate, type Update } from '../update/update.js'
+import { isBytesOrFile, openUpdate, type Update } from '../update/update.js'
+import { openDenseAggregator } from './dense.js'
 import { feditLayer } from './fedit.js'
 import { type LayerJobs, overLayers } from './layers.js'
 import { type LayerMethod, type LayerOutcome, relative } from './method.js'
+import { noSuchClient, nothingToSum } from './refusals.js'
 import { stackLayer } from './stack.js'
 import { byClient, layerSums } from './sums.js'
 import { svdLayer } from './svd.js'
 import { methodTable } from './table.js'
 import { resolveWeights } from './weights.js'
 
-const layerMethods: Record<Method, LayerMethod> = { svd: svdLayer, stack: stackLayer, fedit: feditLayer }
+/** Methods of factors; whole tensors have but one. */
+type LoraMethod = Exclude<Method, 'fedavg'>
+
+const layerMethods: Record<LoraMethod, LayerMethod> = { svd: svdLayer, stack: stackLayer, fedit: feditLayer }
 
 export interface Aggregate {
   adapter: Adapter
@@ -36,8 +42,8 @@ export interface FinishOptions {
 }
 
 export interface Aggregator {
-  /** Takes an update or the path of one; refuses what breaks a rule of the plan and a client that is there already. */
-  add(update: Update | string): Promise<void>
+  /** Takes an update, its bytes or the path of its file; refuses what breaks a rule of the plan and a client that is there already. */
+  add(update: Update | Uint8Array | string): Promise<void>
   /** Takes a client's update out again; the result is as if it had never been added. */
   remove(client: string): Promise<void>
   /** May be called several times, with more updates or other options in between. */
@@ -51,6 +57,8 @@ export interface AggregatorOptions extends LayerJobs {
   startSha256?: string | undefined
   /** what all clients of this round trained upon; it is part of the adapter */
   overlay?: readonly OverlayLayer[] | undefined
+  /** of full updates: where the round started, off the base */
+  dense?: readonly DenseDelta[] | undefined
 }
 
 /** Starts an empty aggregation. Needs no base model. */
@@ -62,10 +70,11 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
       fix: 'Leave out the state and pass all update files of the round at once.',
     })
   }
+  if (plan.train.trainable.kind === 'full') return openDenseAggregator(plan, o)
   const updates = new Map<string, Update>()
   return {
     async add(source) {
-      const update = typeof source === 'string' ? await readUpdate(source, plan) : source
+      const update = isBytesOrFile(source) ? await openUpdate(source, plan) : source
       const [first] = updates.values()
       const reference = first ?? update
       const { client } = update.info
@@ -77,12 +86,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
       updates.set(client, update)
     },
     async remove(client) {
-      if (!updates.delete(client)) {
-        throw new OneroundError('NOT_FOUND', `There is no update of client '${client}' to remove.`, {
-          found: [...updates.keys()].sort().join(', ') || 'no updates',
-          fix: 'Name one of the clients that have been added.',
-        })
-      }
+      if (!updates.delete(client)) throw noSuchClient(client, updates.keys())
     },
     finish(options = {}) {
       return aggregate(plan, byClient(updates.values()), options, o)
@@ -96,16 +100,11 @@ async function aggregate(
   options: FinishOptions,
   o: AggregatorOptions,
 ): Promise<Aggregate> {
-  if (updates.length === 0) {
-    throw new OneroundError('ARGUMENT', 'There is nothing to aggregate.', {
-      found: 'no updates',
-      expected: 'at least one',
-      fix: 'Add the update files of the round first.',
-    })
-  }
+  if (updates.length === 0) throw nothingToSum()
   const method = options.method ?? plan.aggregate.method
   const rank = options.rank ?? plan.aggregate.rank
   checkMethod(method, rank)
+  if (method === 'fedavg') throw noFactorMethod()
   const weights = resolveWeights(
     options.weights ?? plan.aggregate.weights,
     updates.map((update) => update.info),
@@ -127,6 +126,14 @@ async function aggregate(
       relativeError: relative(lost, norm),
     })),
   }
+}
+
+function noFactorMethod(): OneroundError {
+  return new OneroundError('ARGUMENT', "The method 'fedavg' averages whole tensors, and these updates are factors.", {
+    found: "method 'fedavg'",
+    expected: 'svd, stack or fedit',
+    fix: 'Choose one of these methods.',
+  })
 }
 
 function wholeError(outcomes: readonly LayerOutcome[]): number {

@@ -1,5 +1,9 @@
 /** The exact sum as an adapter: what the server carries from round to round. */
-import { type Adapter, makeAdapter } from '../adapter/adapter.js'
+import { setImmediate as turnOfLoop } from 'node:timers/promises'
+import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from '../adapter/adapter.js'
+import { type DenseDelta, weightOfLayer } from '../adapter/dense.js'
+import { isConv1d } from '../adapter/peft-save.js'
+import { turn } from '../model/tensors.js'
 import type { OverlayLayer } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
@@ -10,8 +14,9 @@ import { resolveWeights } from './weights.js'
 
 /**
  * sum_i p_i s_i B_i A_i + overlay, at its numeric rank: B = U sqrt(S), A = sqrt(S) V', scale 1, directions in
- * descending order, so that the first r columns are the best rank-r part. Weights are the plan's. `overlay` is what
- * all clients of the round trained upon. The updates must have been checked (checkUpdate).
+ * descending order, so that the first r columns are the best rank-r part. Where the directions behind the plan's rank
+ * are more numbers than the layer's matrix, they come as that matrix instead, a dense delta beside the first r.
+ * Weights are the plan's. `overlay` is what all clients of the round trained upon. The updates must have been checked (checkUpdate).
  */
 export async function exactAggregate(
   plan: Plan,
@@ -30,9 +35,50 @@ export async function exactAggregate(
     { rank: Number.MAX_SAFE_INTEGER },
     jobs,
   )
-  return makeAdapter(
-    outcomes.map((outcome) => outcome.layer),
-    [],
-    { base: plan.base.id },
-  )
+  const layers: AdapterLayer[] = []
+  const dense: DenseDelta[] = []
+  for (const [i, { layer }] of outcomes.entries()) {
+    const { rank } = plan.layers[i] as Layer
+    const isShorter = (layer.rank - rank) * (layer.in + layer.out) > layer.in * layer.out
+    layers.push(isShorter ? headOf(layer, rank) : layer)
+    if (isShorter) dense.push(await restOf(layer, rank))
+  }
+  return makeAdapter(layers, dense, { base: plan.base.id })
+}
+
+/** The first `rank` directions. */
+function headOf(layer: AdapterLayer, rank: number): AdapterLayer {
+  const b = new Float32Array(layer.out * rank)
+  for (let row = 0; row < layer.out; row++)
+    b.set(layer.b.subarray(row * layer.rank, row * layer.rank + rank), row * rank)
+  return { ...layer, rank, a: layer.a.slice(0, rank * layer.in), b }
+}
+
+/** How much of a matrix is multiplied at a stretch before timers and sockets get a turn, in multiplications. */
+const stretch = 5e6
+
+/** scale times the product of the other directions, summed in double and rounded once. */
+async function restOf({ name, in: inDim, out, rank, scale, a, b }: AdapterLayer, from: number): Promise<DenseDelta> {
+  const values = new Float32Array(out * inDim)
+  const sum = new Float64Array(inDim)
+  let done = 0
+  for (let row = 0; row < out; row++) {
+    sum.fill(0)
+    for (let k = from; k < rank; k++) {
+      const factor = scale * (b[row * rank + k] ?? 0)
+      const first = k * inDim
+      for (let i = 0; i < inDim; i++) sum[i] = (sum[i] ?? 0) + factor * (a[first + i] ?? 0)
+    }
+    values.set(sum, row * inDim)
+    done += (rank - from) * inDim
+    if (done < stretch) continue
+    done = 0
+    await turnOfLoop()
+  }
+  const isTurned = isConv1d(name)
+  return {
+    name: weightOfLayer(name),
+    shape: isTurned ? [inDim, out] : [out, inDim],
+    values: isTurned ? turn(values, out, inDim) : values,
+  }
 }

@@ -43,6 +43,16 @@ export const methodTable: Readonly<Record<Method, MethodFacts>> = {
     cost: 'a copy; the adapter is as large as all updates together',
     source: 'FLoRA, arXiv 2409.05976',
   },
+  fedavg: {
+    rule: 'Of whole tensors: start + sum_i p_i (w_i - start), in double, clients by name, rounded once.',
+    exact: true,
+    mixedRanks: false,
+    sumsOnly: true,
+    takesRank: false,
+    verbatim: false,
+    cost: 'one multiplication and addition a parameter and client; memory for one update and the sums',
+    source: 'FedAvg, arXiv 1602.05629',
+  },
   fedit: {
     rule: 'The mean of the A and the mean of the B, apart; off by sum p_i s (B_i - mean B)(A_i - mean A).',
     exact: false,

@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander'
+import type { Adapter } from '../adapter/adapter.js'
 import { loadAdapter } from '../adapter/folder.js'
 import type { Aggregate, FinishOptions } from '../aggregate/aggregator.js'
 import { OneroundError } from '../errors.js'
@@ -72,7 +73,7 @@ async function closed(plan: Plan, updates: string[], flags: Flags, finish: Finis
       rank: ranks(round.exact.layers),
       relativeError: 0,
     },
-    text: `exact aggregate of round ${flags.round} of ${plan.rounds}, ${rankText(round.exact.layers)}\nwritten to ${flags.out}: the next round starts from it (--round ${flags.round + 1} --start ${flags.out})`,
+    text: `exact aggregate of round ${flags.round} of ${plan.rounds}, ${rankText(round.exact)}\nwritten to ${flags.out}: the next round starts from it (--round ${flags.round + 1} --start ${flags.out})`,
   }
 }
 
@@ -83,7 +84,7 @@ function told({ method, weights, relativeError, layers, adapter }: Aggregate, ou
 function text(result: Aggregate, out: string): string {
   const rows = Object.entries(result.weights).map(([name, weight]) => [shorten(name, 64), weight.toFixed(4)])
   return [
-    `${result.method}: ${rankText(result.adapter.layers)}, relative error ${result.relativeError.toExponential(1)}`,
+    `${result.method}: ${rankText(result.adapter)}, relative error ${result.relativeError.toExponential(1)}`,
     textTable(['client', 'weight'], rows),
     ...(result.method === 'stack' ? [stackWarning] : []),
     `adapter written to ${out}`,
@@ -92,12 +93,13 @@ function text(result: Aggregate, out: string): string {
 
 function ranks(layers: readonly { rank: number }[]): { least: number; most: number } {
   const all = layers.map((layer) => layer.rank)
-  return { least: Math.min(...all), most: Math.max(...all) }
+  return all.length === 0 ? { least: 0, most: 0 } : { least: Math.min(...all), most: Math.max(...all) }
 }
 
-function rankText(layers: readonly { rank: number }[]): string {
+function rankText({ layers, dense }: Adapter): string {
   const { least, most } = ranks(layers)
-  return `rank ${least === most ? most : `${least} to ${most}`}`
+  const factors = layers.length === 0 ? [] : [`rank ${least === most ? most : `${least} to ${most}`}`]
+  return [...factors, ...(dense.length === 0 ? [] : [`dense deltas of ${dense.length} tensors`])].join(', ')
 }
 
 function noState(file: string): OneroundError {

@@ -58,6 +58,11 @@ export function autoOrCount(text: string): 'auto' | number {
   return text === 'auto' ? 'auto' : count(text)
 }
 
+/** `epoch` or a whole number from 1. */
+export function epochOrCount(text: string): 'epoch' | number {
+  return text === 'epoch' ? 'epoch' : count(text)
+}
+
 /** `examples`, `tokens`, `uniform`, or a number for each client. */
 export function weights(text: string): 'examples' | 'tokens' | 'uniform' | Record<string, number> {
   if (text === 'examples' || text === 'tokens' || text === 'uniform') return text

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { OneroundError } from '../errors.js'
 import type { PlanOptions } from '../update/create-plan.js'
-import { autoOrCount, choice, count, list, listOf, number, pairs, weights, whole } from './options.js'
+import { autoOrCount, choice, count, epochOrCount, list, listOf, number, pairs, weights, whole } from './options.js'
 
 /** The plan's fields as flags, named as createPlan's options. What is not given is left to createPlan's defaults. */
 export interface PlanFlags extends PlanOptions {
@@ -13,6 +13,7 @@ export interface PlanFlags extends PlanOptions {
 /** Flags of a plan that are its fields; what createPlan is given is picked by these names. */
 const fields = [
   'clients',
+  'trainable',
   'rank',
   'alpha',
   'targets',
@@ -33,9 +34,12 @@ const fields = [
   'schedule',
   'warmup',
   'weightDecay',
+  'weightDecayPattern',
   'clipNorm',
   'seed',
   'compute',
+  'evaluateEvery',
+  'patience',
   'template',
   'cutoff',
   'lossOn',
@@ -72,6 +76,7 @@ export function withFileFlags(command: Command): Command {
 export function withPlanFlags(command: Command): Command {
   return withDataFlags(command)
     .option('--config <file>', "JSON object with the plan's options, named as here in camelCase; flags win over it")
+    .option('--trainable <kind>', 'what trains and travels: lora (factors), full (every tensor)')
     .option('--rank <n>', 'LoRA rank', count)
     .option('--alpha <x>', 'LoRA alpha; the scale is alpha / rank (default: twice the rank)', number)
     .option('--targets <list>', 'all-linear, or names such as q_proj,v_proj', (text) =>
@@ -93,12 +98,19 @@ export function withPlanFlags(command: Command): Command {
     .option('--nesterov', "sgd's momentum in Nesterov's form")
     .option('--schedule <name>', 'constant, linear, cosine', choice('constant', 'linear', 'cosine'))
     .option('--warmup <x>', 'part of all steps that warms up, 0 to 1', number)
-    .option('--weight-decay <x>', 'decoupled weight decay', number)
+    .option('--weight-decay <x>', 'decoupled weight decay; vectors such as norms and biases have none', number)
+    .option('--weight-decay-pattern <list>', 'decay of single layers or tensors, such as embed_tokens.weight=0', pairs)
     .option('--clip-norm <x>', 'largest gradient norm; 0 clips nothing', number)
     .option('--seed <n>', 'seed of every random choice', whole)
     .option('--compute <type>', 'auto, f32')
+    .option(
+      '--evaluate-every <n>',
+      "look at the client's held-out loss every n steps, or every epoch: epoch",
+      epochOrCount,
+    )
+    .option('--patience <n>', 'stop after n such looks without a new best loss; the best parameters are sent', count)
     .option('--held-out <x>', "part of each client's examples that is kept for judging, 0 to below 1", number)
-    .option('--method <name>', 'updates to adapter: svd, stack, fedit')
+    .option('--method <name>', 'updates to adapter: svd, stack, fedit; of full updates fedavg')
     .option('--aggregate-rank <n>', 'rank of the aggregate: auto or a number', autoOrCount)
     .option('--weights <rule>', 'examples, tokens, uniform, or a=0.3,b=0.7', weights)
     .option('--share <list>', 'what an update may tell: examples, tokens, losses, or none', (text) =>

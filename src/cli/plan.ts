@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
 import { OneroundError } from '../errors.js'
 import { shorten } from '../report/escape.js'
+import { formatBytes } from '../report/numbers.js'
 import { textTable } from '../report/table.js'
 import { createPlan } from '../update/create-plan.js'
+import { updateCount } from '../update/layers.js'
 import { type Plan, planSha256, writePlan } from '../update/plan.js'
 import { openBase } from './base.js'
 import { runJob } from './job.js'
@@ -48,10 +50,11 @@ export function describePlan(plan: Plan): string {
   const clients = plan.clients.map((client) => client.name).join(', ')
   const trains =
     lora.kind === 'full'
-      ? 'every tensor'
+      ? `every tensor (${lora.tensors.length}), ${formatBytes(4 * updateCount(plan))} an update`
       : `LoRA rank ${lora.rank}, alpha ${lora.alpha} on ${plan.layers.length} layers (${
           Array.isArray(lora.targets) ? lora.targets.join(', ') : lora.targets
         })`
+  const what = lora.kind === 'full' ? 'the changes' : 'the factors'
   const weights = typeof aggregate.weights === 'string' ? `weights by ${aggregate.weights}` : 'weights as given'
   const rows = [
     ['plan', planSha256(plan)],
@@ -67,11 +70,26 @@ export function describePlan(plan: Plan): string {
       'data',
       `template ${data.template}, cut at ${data.cutoff} tokens, loss on ${data.lossOn}, ${data.heldOut} held out`,
     ],
-    ['aggregate', `${aggregate.method}, rank ${aggregate.rank}, ${weights}`],
-    ['shares', plan.share.length === 0 ? 'the factors only' : `the factors and ${plan.share.join(', ')}`],
+    [
+      'aggregate',
+      lora.kind === 'full'
+        ? `${aggregate.method}, ${weights}`
+        : `${aggregate.method}, rank ${aggregate.rank}, ${weights}`,
+    ],
+    ['shares', plan.share.length === 0 ? `${what} only` : `${what} and ${plan.share.join(', ')}`],
+    ...stopRows(plan),
     ['seed', String(train.seed)],
   ]
   return rows.map(([name, value]) => `${(name ?? '').padEnd(11)}${value}`).join('\n')
+}
+
+/** How the clients look at their held-out part while they train. */
+function stopRows({ train }: Plan): string[][] {
+  const { evaluateEvery, patience } = train
+  if (evaluateEvery === undefined) return []
+  const every = evaluateEvery === 'epoch' ? 'every epoch' : `every ${evaluateEvery} steps`
+  const stop = patience === undefined ? '' : `; ends after ${patience} without a new best`
+  return [['looks', `at the held-out part ${every}${stop}`]]
 }
 
 /** A plan's layers as a table. */

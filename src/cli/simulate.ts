@@ -101,7 +101,7 @@ export function addSimulate(program: Command, terminal: Terminal): void {
         ...(flags.compare === undefined ? {} : { compare: flags.compare }),
         folder,
         resume: flags.resume === true,
-        recompute: flags.recompute === true,
+        ...(flags.recompute === true ? { recompute: true } : {}),
       })
       const { json, text } = await comparison(folder)
       const labels = flags.label === undefined ? {} : { labels: labelShares(clients, flags.label) }

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { loadAdapter } from '../adapter/folder.js'
 import { loadExamples } from '../data/load.js'
 import { formatBytes, formatCount } from '../report/numbers.js'
+import type { EvaluationRecord } from '../train/evaluations.js'
 import { describeMemory } from '../train/memory.js'
 import { startOfRound } from '../train/start.js'
 import { train } from '../train/train.js'
@@ -77,6 +78,7 @@ export function addTrain(program: Command, terminal: Terminal): void {
       job.note(
         `${formatCount(data.count)} examples, ${formatCount(data.tokens)} trained tokens, ${formatCount(data.cut)} cut at ${cutoff}`,
       )
+      const evaluations: EvaluationRecord[] = []
       const update = await train(base, data, plan, {
         ...job.options,
         client: flags.client,
@@ -84,12 +86,18 @@ export function addTrain(program: Command, terminal: Terminal): void {
         ...(start === undefined ? {} : { start }),
         checkpoint: `${flags.out}.checkpoint`,
         resume: flags.resume === true,
-        recompute: flags.recompute === true,
+        ...(flags.recompute === true ? { recompute: true } : {}),
+        onEvaluation: (record) => {
+          evaluations.push(record)
+          job.note(
+            `step ${record.step}: held-out loss ${record.loss.toFixed(4)}${record.best ? ', the best so far' : ''}`,
+          )
+        },
         onMemory: (notice) => job.note(describeMemory(notice)),
       })
       const saved = await update.save(flags.out)
       const receipt = receiptFile(flags.out)
-      await writeReceipt(receipt, makeReceipt({ update, saved, plan, data: data.files }))
+      await writeReceipt(receipt, makeReceipt({ update, saved, plan, data: data.files, evaluations }))
       return {
         json: { file: flags.out, ...saved, info: update.info, receipt },
         text: `update written to ${flags.out} (${formatBytes(saved.bytes)}, SHA-256 ${saved.sha256})\nreceipt, which stays here, in ${receipt}`,

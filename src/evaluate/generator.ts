@@ -1,10 +1,9 @@
 import type { Adapter } from '../adapter/adapter.js'
 import type { Model } from '../model/open.js'
 import type { NativeSession } from '../native/binding.js'
+import { openAdapted } from '../train/adapted.js'
 import { type JobOptions, threadsOf } from '../train/job.js'
 import type { MemoryNotice } from '../train/memory.js'
-import { openSession } from '../train/session.js'
-import { overlayOf } from '../train/slots.js'
 import { continueText, endOf, type TextEnd, type TextOptions } from './continue-text.js'
 import { checkAdapter } from './loss.js'
 
@@ -30,9 +29,7 @@ export class Generator implements Disposable {
     this.#base = base
     this.#capacity = Math.min(base.spec.maxPositions, Math.ceil(longest / step) * step)
     const rows = { rowsPerPass: this.#capacity, longestExample: this.#capacity, cache: this.#capacity }
-    const overlay = adapter ? overlayOf(adapter) : []
-    const options = { slots: [], overlay, threads: threadsOf(o), ...rows, training: false }
-    this.#session = openSession(base, options, { onMemory: o.onMemory })
+    this.#session = openAdapted(base, adapter, { threads: threadsOf(o), ...rows }, { onMemory: o.onMemory })
   }
 
   /**

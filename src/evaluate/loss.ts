@@ -2,13 +2,13 @@ import type { Adapter } from '../adapter/adapter.js'
 import type { Dataset, Example } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
+import { baseTensors } from '../model/tensors.js'
 import type { NativeSession } from '../native/binding.js'
+import { openAdapted } from '../train/adapted.js'
 import { passShape } from '../train/budget.js'
 import { Clock, type JobOptions, threadsOf } from '../train/job.js'
 import type { MemoryNotice } from '../train/memory.js'
 import { type LossSum, type Score, scoreOf, sumLosses } from '../train/score.js'
-import { openSession } from '../train/session.js'
-import { overlayOf } from '../train/slots.js'
 import { meanError } from './standard-error.js'
 
 export type { Score } from '../train/score.js'
@@ -33,12 +33,7 @@ export class LossEvaluator implements Disposable {
     checkAdapter(base, adapter)
     const shape = passShape(examples, examplesPerPass)
     this.#rowsPerPass = shape.rowsPerPass
-    const overlay = adapter ? overlayOf(adapter) : []
-    this.#session = openSession(
-      base,
-      { slots: [], overlay, threads: threadsOf(o), ...shape, training: false },
-      { onMemory: o.onMemory },
-    )
+    this.#session = openAdapted(base, adapter, { threads: threadsOf(o), ...shape }, { onMemory: o.onMemory })
   }
 
   /** Summed loss over the trained tokens of a text, the same bits however it is batched. */
@@ -83,23 +78,20 @@ export async function evaluateLoss(base: Model, data: Dataset, o: EvaluateOption
   return loss === undefined ? score : { ...score, standardError: { loss, perplexity: score.perplexity * loss } }
 }
 
-/** The addon takes an overlay's layers as they are: names and sizes are checked here. */
+/** The addon takes an adapter's layers and tensors as they are: names and sizes are checked here. */
 export function checkAdapter(base: Model, adapter: Adapter | undefined): void {
-  const known = new Map(base.spec.linearLayers.map((layer) => [layer.name, layer]))
-  if (adapter !== undefined && adapter.dense.length > 0) {
-    throw new OneroundError('UNSUPPORTED', 'Dense deltas are not added to a base yet.', {
-      found: `a dense delta of ${adapter.dense[0]?.name}`,
-      expected: 'factors of linear layers only',
-      fix: 'Use an adapter without dense deltas.',
-    })
-  }
-  for (const layer of adapter?.layers ?? []) {
-    const own = known.get(layer.name)
-    if (own && own.in === layer.in && own.out === layer.out) continue
-    throw new OneroundError('MISMATCH', `The adapter does not fit this base at layer '${layer.name}'.`, {
-      found: `[${layer.out}, ${layer.in}]`,
-      expected: own ? `[${own.out}, ${own.in}]` : 'a linear layer of the base',
-      fix: 'Give the base that the adapter was made for.',
-    })
-  }
+  const layers = new Map(base.spec.linearLayers.map((layer) => [layer.name, [layer.out, layer.in]]))
+  for (const { name, out, in: inDim } of adapter?.layers ?? []) checkPart(name, [out, inDim], layers.get(name))
+  if (adapter === undefined || adapter.dense.length === 0) return
+  const tensors = new Map(baseTensors(base.spec).map(({ name, shape }) => [name, shape]))
+  for (const { name, shape } of adapter.dense) checkPart(name, shape, tensors.get(name))
+}
+
+function checkPart(name: string, found: readonly number[], own: readonly number[] | undefined): void {
+  if (own !== undefined && own.length === found.length && own.every((size, i) => size === found[i])) return
+  throw new OneroundError('MISMATCH', `The adapter does not fit this base at '${name}'.`, {
+    found: `[${found.join(', ')}]`,
+    expected: own ? `[${own.join(', ')}]` : 'a linear layer or tensor of the base',
+    fix: 'Give the base that the adapter was made for.',
+  })
 }

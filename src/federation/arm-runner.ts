@@ -8,8 +8,9 @@ import { checkAborted, type JobOptions } from '../train/job.js'
 import { SessionPool } from '../train/session.js'
 import { initialStart, type Start } from '../train/start.js'
 import type { TrainJobOptions } from '../train/train.js'
+import { decodeUpdate } from '../update/decode.js'
 import { type Plan, planText } from '../update/plan.js'
-import { parseUpdate } from '../update/update.js'
+import { openUpdate } from '../update/update.js'
 import { type Arm, type ArmName, horizonOf, planOfArm, shapeOf } from './arms.js'
 import { clientUpdate } from './client.js'
 import { judge } from './judge.js'
@@ -90,8 +91,8 @@ export class ArmRunner implements Disposable {
       sent.set(client, await this.#update(`1x${shape.epochs}`, armPlan, client, start, signal))
     })
     const arms: Arm[] = []
-    for (const [client, { bytes, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      const { adapter } = parseUpdate(bytes, armPlan)
+    for (const [client, { source, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      const { adapter } = await openUpdate(source, armPlan)
       arms.push({
         name: 'client',
         client,
@@ -114,7 +115,7 @@ export class ArmRunner implements Disposable {
       (await this.#train('pooled', pooled.plan, 'pooled', pooled.data, start, this.#o.job.signal, {
         orderOf: pooled.orderOf,
       }))
-    const { adapter } = parseUpdate(sent.bytes, pooled.plan)
+    const { adapter } = await openUpdate(sent.source, pooled.plan)
     const bytesDown = (Buffer.byteLength(planText(plan)) + travelBytes(adapter)) * this.#names().length
     return [
       {
@@ -202,11 +203,12 @@ export class ArmRunner implements Disposable {
           gradientNorm,
           learningRate,
         }),
+      onEvaluation: (record) => this.#event({ event: 'evaluation', arm, ...who, round: start.round, ...record }),
       ...more,
     })
     const seconds = (performance.now() - began) / 1000
-    const { info } = parseUpdate(bytes, plan)
-    await store.keepUpdate(arm, start.round, client, { bytes, seconds })
+    const { info } = decodeUpdate(bytes, 'The update')
+    const sent = await store.keepUpdate(arm, start.round, client, bytes, seconds)
     if (checkpoint) await dropCheckpoint(checkpoint)
     const { lossBefore, lossAfter } = info
     await this.#event({
@@ -219,7 +221,7 @@ export class ArmRunner implements Disposable {
       lossBefore,
       lossAfter,
     })
-    return { bytes, seconds }
+    return sent
   }
 
   /** Scores an arm; the losses they are made of are kept by themselves. */

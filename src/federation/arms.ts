@@ -71,6 +71,20 @@ export function checkCompare(compare: readonly string[]): ArmName[] {
   return [...new Set(compare)] as ArmName[]
 }
 
+/**
+ * Arms of one horizon must see the same examples. A plan with patience lets each client end when its own held-out loss
+ * says so, which is another step in every arm: such a plan runs alone, or beside the base.
+ */
+export function checkHorizon(plan: Plan, compare: readonly ArmName[]): void {
+  const trained = compare.filter((name) => name !== 'base')
+  if (plan.train.patience === undefined || trained.length <= 1) return
+  throw new OneroundError('ARGUMENT', 'Training that stops early cannot be compared at one horizon.', {
+    found: `patience ${plan.train.patience} with the arms ${trained.join(', ')}`,
+    expected: 'one arm that trains, such as 1x3, and base beside it',
+    fix: `Give --compare base,${trained.find((name) => shapeOf(name)) ?? ownArm(plan)}, or leave patience out (--patience).`,
+  })
+}
+
 /** The arm whose adapter is the result: the plan's own where it is compared, else the first RxE. */
 export function resultArm(plan: Plan, compare: readonly ArmName[]): ArmName {
   const own = ownArm(plan)

@@ -30,9 +30,11 @@ export function pool(clients: ReadonlyMap<string, Dataset>, plan: Plan): Pooled 
   const owners = new Int32Array(examples.length)
   for (const [index, part] of parts.entries()) owners.fill(index, part.first, part.first + part.count)
   const whole = planOfArm(plan, { rounds: 1, epochs: horizonOf(plan) })
+  // Nothing is held out here, so there is nothing to look at while it trains.
+  const { evaluateEvery: _, patience: __, ...rest } = whole.train
   return {
     data: makeDataset(examples),
-    plan: { ...whole, data: { ...whole.data, heldOut: 0 }, clients: [] },
+    plan: { ...whole, train: rest, data: { ...whole.data, heldOut: 0 }, clients: [] },
     orderOf(epoch) {
       const turns = order(examples.length, mergeSeed(seed), epoch)
       const own = parts.map((part) => ({ places: order(part.count, seed, epoch), next: 0, first: part.first }))

@@ -5,6 +5,7 @@ import { type Start, startOfRound } from '../train/start.js'
 import type { Plan } from '../update/plan.js'
 import { eachLimited } from './limited.js'
 import { type Closed, closeRound, travelBytes } from './server.js'
+import type { Sent } from './store.js'
 
 /** What a federation needs from whoever carries its files. */
 export interface RoundsOptions {
@@ -14,8 +15,8 @@ export interface RoundsOptions {
   /** clients that work at once */
   concurrency: number
   signal?: AbortSignal | undefined
-  /** a client's part: from the start to its update's bytes, and the seconds they took */
-  updateOf(client: string, start: Start, signal: AbortSignal): Promise<{ bytes: Uint8Array; seconds: number }>
+  /** a client's part: from the start to its update, and the seconds it took */
+  updateOf(client: string, start: Start, signal: AbortSignal): Promise<Sent>
   /** the exact aggregate of a round that was closed before */
   exactOf(round: number): Promise<Adapter | undefined>
   keepExact(round: number, exact: Adapter): Promise<void>
@@ -45,15 +46,15 @@ export async function runRounds(o: RoundsOptions): Promise<RoundsResult> {
     checkAborted(o.signal)
     const start = startOfRound(plan, round, exact)
     if (exact) result.bytesOfStarts += travelBytes(exact) * clients.length
-    const updates = new Map<string, Uint8Array>()
+    const updates = new Map<string, Sent['source']>()
     await eachLimited(clients, o.concurrency, o.signal, async (client, signal) => {
       const sent = await o.updateOf(client, start, signal)
-      updates.set(client, sent.bytes)
-      result.bytesUp += sent.bytes.byteLength
+      updates.set(client, sent.source)
+      result.bytesUp += sent.bytes
       result.seconds += sent.seconds
     })
     checkAborted(o.signal)
-    const inOrder = clients.map((client) => updates.get(client) as Uint8Array)
+    const inOrder = clients.map((client) => updates.get(client) as Sent['source'])
     const kept = round < plan.rounds ? await o.exactOf(round) : undefined
     if (kept) {
       exact = kept

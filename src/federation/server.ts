@@ -3,10 +3,11 @@ import { serializeDense } from '../adapter/folder-save.js'
 import { peftFiles } from '../adapter/peft-save.js'
 import { type Aggregate, type FinishOptions, openAggregator } from '../aggregate/aggregator.js'
 import { exactAggregate } from '../aggregate/exact.js'
+import { frozenFactors } from '../aggregate/frozen.js'
 import type { LayerJobs } from '../aggregate/layers.js'
 import type { Start } from '../train/start.js'
 import type { Plan } from '../update/plan.js'
-import { parseUpdate, readUpdate, type Update } from '../update/update.js'
+import { isBytesOrFile, openUpdate, type Update } from '../update/update.js'
 
 /** A round at the server, after its last update. */
 export type Closed =
@@ -18,7 +19,7 @@ export type Closed =
 /**
  * The server's whole part in a round: checks every update against plan, round and start, and sums. After the last round
  * the plan's method makes the adapter that is served; before it the sum stays exact, so that no round loses anything.
- * Needs no base model and no data. The order of the updates changes no bit.
+ * The mean of full updates is exact in any round. Needs no base model and no data. The order of the updates changes no bit.
  * @param updates files, bytes of files, or updates
  */
 export async function closeRound(
@@ -27,16 +28,18 @@ export async function closeRound(
   updates: Iterable<Update | Uint8Array | string>,
   o: LayerJobs & { finish?: FinishOptions } = {},
 ): Promise<Closed> {
-  const { round, sha256: startSha256, overlay } = start
+  const { round, sha256: startSha256 } = start
+  if (plan.train.trainable.kind === 'full') {
+    const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, dense: start.dense })
+    for (const source of updates) await aggregator.add(source)
+    const served = await aggregator.finish(round < plan.rounds ? {} : o.finish)
+    return round < plan.rounds ? { last: false, exact: served.adapter } : { last: true, served }
+  }
+  const overlay = frozenFactors(start.overlay, start.dense)
   const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay })
   const taken: Update[] = []
   for (const source of updates) {
-    const update =
-      typeof source === 'string'
-        ? await readUpdate(source, plan)
-        : source instanceof Uint8Array
-          ? parseUpdate(source, plan)
-          : source
+    const update = isBytesOrFile(source) ? await openUpdate(source, plan) : source
     await aggregator.add(update)
     taken.push(update)
   }

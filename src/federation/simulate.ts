@@ -10,7 +10,7 @@ import { checkBase } from '../train/prepare.js'
 import { dataDigest } from '../train/train.js'
 import { type Plan, planText } from '../update/plan.js'
 import { ArmRunner } from './arm-runner.js'
-import { type Arm, type ArmName, checkCompare, defaultCompare, resultArm } from './arms.js'
+import { type Arm, type ArmName, checkCompare, checkHorizon, defaultCompare, resultArm } from './arms.js'
 import { folderStore, memoryStore } from './store.js'
 
 export interface SimulateOptions extends JobOptions {
@@ -40,6 +40,7 @@ export async function simulate(
   o: SimulateOptions = {},
 ): Promise<{ arms: Arm[]; adapter: Adapter }> {
   const compare = checkCompare(o.compare ?? defaultCompare(plan))
+  checkHorizon(plan, compare)
   const concurrency = checkConcurrency(o.concurrency ?? 1)
   const threads = threadsOf(o)
   const datasets = checkClients(clients, plan)

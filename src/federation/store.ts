@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Adapter } from '../adapter/adapter.js'
 import { adapterFileNames, foundAdapterFiles, loadAdapter } from '../adapter/folder.js'
@@ -7,9 +7,12 @@ import type { RunFolder } from '../run/folder.js'
 import { readItems } from './items.js'
 import type { ItemLosses } from './judge.js'
 
-/** An update's bytes, and what they cost. */
+/** An update on its way to the server, and what it cost. */
 export interface Sent {
-  bytes: Uint8Array
+  /** the update's bytes, or the file that holds them: full updates of many clients need not lie in memory together */
+  source: Uint8Array | string
+  /** length of the update */
+  bytes: number
   /** of training */
   seconds: number
 }
@@ -17,7 +20,8 @@ export interface Sent {
 /** Who carries files between clients and server: memory, or a run folder that survives a kill. */
 export interface Store {
   update(arm: string, round: number, client: string): Promise<Sent | undefined>
-  keepUpdate(arm: string, round: number, client: string, sent: Sent): Promise<void>
+  /** Takes the bytes of a new update; gives back where they are now. */
+  keepUpdate(arm: string, round: number, client: string, bytes: Uint8Array, seconds: number): Promise<Sent>
   /** the exact aggregate after a round */
   exact(arm: string, round: number): Promise<Adapter | undefined>
   keepExact(arm: string, round: number, exact: Adapter): Promise<void>
@@ -38,7 +42,11 @@ export function memoryStore(): Store {
   const results = new Map<string, unknown>()
   return {
     update: async (...place) => updates.get(place.join('/')),
-    keepUpdate: async (arm, round, client, sent) => void updates.set([arm, round, client].join('/'), sent),
+    async keepUpdate(arm, round, client, source, seconds) {
+      const sent = { source, bytes: source.byteLength, seconds }
+      updates.set([arm, round, client].join('/'), sent)
+      return sent
+    },
     exact: async (...place) => exacts.get(place.join('/')),
     keepExact: async (arm, round, exact) => void exacts.set([arm, round].join('/'), exact),
     checkpoint: () => undefined,
@@ -56,13 +64,15 @@ export function folderStore(folder: RunFolder): Store {
       const file = folder.updateFile(arm, round, client)
       if (!(await folder.finished(file))) return undefined
       const seconds = folder.result(`seconds/${arm}/${round}/${client}`)
-      return { bytes: await readFile(file), seconds: typeof seconds === 'number' ? seconds : Number.NaN }
+      const { size } = await stat(file)
+      return { source: file, bytes: size, seconds: typeof seconds === 'number' ? seconds : Number.NaN }
     },
-    async keepUpdate(arm, round, client, sent) {
+    async keepUpdate(arm, round, client, bytes, seconds) {
       const file = folder.updateFile(arm, round, client)
-      await writeAtomic(file, sent.bytes)
-      await folder.setResult(`seconds/${arm}/${round}/${client}`, sent.seconds)
+      await writeAtomic(file, bytes)
+      await folder.setResult(`seconds/${arm}/${round}/${client}`, seconds)
       await folder.finish(file)
+      return { source: file, bytes: bytes.byteLength, seconds }
     },
     async exact(arm, round) {
       const path = folder.stateFolder(arm, round)

@@ -77,7 +77,11 @@ export interface DecoderShape {
 }
 
 /** One thing that trains. Its place in the flat parameter buffer follows the order of the list. */
-export type Slot =
+export type Slot = SlotKind & {
+  /** decay of this slot alone; absent: the step's, and none where the tensor is a vector */
+  weightDecay?: number
+}
+type SlotKind =
   /** A [rank, in] then B [out, rank], row-major; y += scale * B A dropout(x). `layer` has no `.weight` suffix. */
   | { kind: 'lora'; layer: string; rank: number; scale: number; dropout: number }
   /** the whole tensor, row-major f32, initialised from the base by `Session.loadBase()` */
@@ -91,9 +95,16 @@ export interface OverlayLayer {
   b: Float32Array
 }
 
+/** The same as a whole matrix: y += W x, W [out, in] row-major. */
+export interface DenseOverlay {
+  layer: string
+  dense: Float32Array
+}
+
 export interface SessionOptions {
   slots: Slot[]
-  overlay: OverlayLayer[]
+  /** a layer at most once */
+  overlay: (OverlayLayer | DenseOverlay)[]
   threads: number
   /** most rows (tokens) in one forward and backward pass; a longer batch is cut between examples and accumulated */
   rowsPerPass: number
@@ -169,14 +180,18 @@ export interface NativeWeights {
 export interface NativeSession {
   readonly parameterCount: number
   readonly budget: MemoryBudget
-  /** copies the flat parameters out */
-  parameters(): Float32Array
+  /** copies the flat parameters out: all, or `count` from `first` on */
+  parameters(first?: number, count?: number): Float32Array
   setParameters(values: Float32Array): void
+  /** parameters[first + i] += values[i], in f32 */
+  addParameters(first: number, values: Float32Array): void
   /** dense slots take the base's values */
   loadBase(): void
   /** AdamW's first and second moments (SGD's velocity is the first), and the number of steps done */
   optimizerState(): { first: Float32Array; second: Float32Array; steps: number }
   setOptimizerState(state: { first: Float32Array; second: Float32Array; steps: number }): void
+  /** no moments, no steps done */
+  resetOptimizer(): void
   /** forward, backward, clip, one step of the optimizer */
   step(batch: Batch, options: StepOptions): Promise<StepResult>
   /** forward and backward only; the gradient of the mean loss, flat */

@@ -193,7 +193,7 @@ function settings(data: ReportData): string {
       'trains',
       lora.kind === 'lora'
         ? `LoRA rank ${lora.rank}, alpha ${lora.alpha}, ${Array.isArray(lora.targets) ? lora.targets.join(', ') : lora.targets}`
-        : lora.kind,
+        : `every tensor (${lora.tensors.length})`,
     ],
     ['steps', `${train.batch * train.accumulate} examples each, ${train.optimizer}`],
     ['learning rate', `${train.learningRate}, ${train.schedule}, warm-up ${train.warmup}`],
@@ -206,13 +206,14 @@ function settings(data: ReportData): string {
       `${aggregate.method}, rank ${aggregate.rank}, weights ${typeof aggregate.weights === 'string' ? `by ${aggregate.weights}` : 'as given'}`,
     ],
     ...data.closings.map((closing): [string, unknown] => [`adapter of ${closing.arm}`, describeClosing(closing)]),
-    ['shared', plan.share.length === 0 ? 'factors only' : `factors, ${plan.share.join(', ')}`],
+    ['shared', [lora.kind === 'lora' ? 'factors' : 'changes of all tensors', ...plan.share].join(', ')],
   ]
   return `${definitions('Settings', rows)}<details><summary>The whole plan</summary><pre>${JSON.stringify(plan, undefined, 2).split('\n').map(escapeHtml).join('\n')}</pre></details>`
 }
 
 /** `svd, rank 12 to 31, relative error 8.1e-4` */
 export function describeClosing({ method, ranks, relativeError }: Closing): string {
+  if (ranks.length === 0) return `${method}, dense deltas, relative error ${relativeError.toExponential(1)}`
   const least = Math.min(...ranks)
   const most = Math.max(...ranks)
   return `${method}, rank ${least === most ? most : `${least} to ${most}`}, relative error ${relativeError.toExponential(1)}`

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
+import { z } from 'zod'
 import { OneroundError } from '../errors.js'
 import { readSafetensors, type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
 import type { NativeSession } from '../native/binding.js'
 import { writeAtomic } from '../run/atomic.js'
+import type { EvaluationRecord, EvaluationState } from './evaluations.js'
 
 /**
  * What says whose checkpoint this is: plan hash, client, round, hash of the start, digest of the data. All of it
@@ -22,6 +24,8 @@ export interface CheckpointState {
   stepsDone: number
   /** numbers that must survive, e.g. the loss before training */
   numbers: Record<string, number>
+  /** looks at the held-out part, and the parameters of the best one */
+  evaluations?: EvaluationState | undefined
 }
 
 const tensorNames = ['parameters', 'first', 'second'] as const
@@ -41,6 +45,8 @@ export async function saveCheckpoint(
   for (const name of tensorNames) {
     tensors.set(name, { dtype: 'F32', shape: [state[name].length], data: bytesOf(state[name]) })
   }
+  const { best, records } = state.evaluations ?? { best: undefined, records: [] }
+  if (best !== undefined) tensors.set('best', { dtype: 'F32', shape: [best.length], data: bytesOf(best) })
   const metadata: Record<string, string> = {
     kind,
     optimizerSteps: String(state.optimizerSteps),
@@ -48,6 +54,7 @@ export async function saveCheckpoint(
   }
   for (const [key, value] of Object.entries(identity)) metadata[`identity.${key}`] = value
   for (const [key, value] of Object.entries(state.numbers)) metadata[`number.${key}`] = String(value)
+  if (records.length > 0) metadata.evaluations = JSON.stringify(records)
   await writeAtomic(file, serializeSafetensors(tensors, metadata))
 }
 
@@ -56,9 +63,10 @@ export function captureState(
   session: NativeSession,
   stepsDone: number,
   numbers: Record<string, number>,
+  evaluations?: EvaluationState,
 ): CheckpointState {
   const { first, second, steps } = session.optimizerState()
-  return { parameters: session.parameters(), first, second, optimizerSteps: steps, stepsDone, numbers }
+  return { parameters: session.parameters(), first, second, optimizerSteps: steps, stepsDone, numbers, evaluations }
 }
 
 /** Puts a state into a session; a run that goes on from it is bit-equal with one that never stopped. */
@@ -126,6 +134,26 @@ export async function readCheckpoint(
     optimizerSteps: integer('optimizerSteps'),
     stepsDone: integer('stepsDone'),
     numbers,
+    evaluations: {
+      records: recordsOf(metadata.evaluations, file, fix),
+      best: tensors.has('best') ? read('best') : undefined,
+    },
+  }
+}
+
+const recordSchema = z.array(z.strictObject({ step: z.number().int().min(1), loss: z.number(), best: z.boolean() }))
+
+function recordsOf(text: string | undefined, file: string, fix: string): EvaluationRecord[] {
+  if (text === undefined) return []
+  try {
+    return recordSchema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new OneroundError('MALFORMED', `The checkpoint ${file} has no valid evaluations.`, {
+      found: text.slice(0, 80),
+      expected: 'a list of step, loss and best',
+      fix,
+      cause,
+    })
   }
 }
 

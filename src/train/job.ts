@@ -15,6 +15,8 @@ export interface Progress {
   secondsLeft: number
   /** of the last step, nats a token */
   loss?: number
+  /** of the held-out part, where it was just looked at */
+  heldOutLoss?: number
 }
 
 /** What every long call takes. */
@@ -26,7 +28,7 @@ export interface JobOptions {
   threads?: number | undefined
   /**
    * training: keep only each block's input and compute the block again on the way back. The result has the same bits;
-   * activations take a fraction of the memory, and a step one more forward pass. Default false
+   * activations take a fraction of the memory, and a step one more forward pass. Default: only where nothing else fits
    */
   recompute?: boolean | undefined
   /** default `cpu` */

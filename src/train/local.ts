@@ -1,21 +1,7 @@
-import { toBatch } from '../data/batches.js'
-import type { Example } from '../data/dataset.js'
-import type { NativeSession, StepOptions } from '../native/binding.js'
-import type { TrainOptions } from '../update/plan.js'
+import type { Batch, NativeSession, StepOptions } from '../native/binding.js'
 import { aborted, checkAborted } from './job.js'
-import type { Schedule } from './schedule.js'
-import { learningRateAt } from './schedule.js'
+import { learningRateAt, type Schedule } from './schedule.js'
 import { dropoutSeed } from './seeds.js'
-
-/** AdamW's constants, as in PyTorch's defaults; the plan fixes the rest. Source: Loshchilov and Hutter, arXiv 1711.05101. */
-export const adamw = {
-  optimizer: 'adamw',
-  momentum: 0,
-  nesterov: false,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-} as const
 
 /** One optimizer step, as it is reported. */
 export interface StepRecord {
@@ -34,86 +20,48 @@ export interface StepRecord {
 
 export interface LocalJob {
   session: NativeSession
-  examples: readonly Example[]
-  /** the order of the examples in the epoch that counts from 0 over all rounds */
-  orderOf(epoch: number): Int32Array
-  /** epochs of this round, and how many came before it in the horizon */
-  epochs: number
-  epochsBefore: number
-  /** examples per optimizer step (batch x accumulate) */
-  perStep: number
-  schedule: Schedule
-  optimizer: Pick<TrainOptions, 'optimizer' | 'momentum' | 'nesterov' | 'weightDecay' | 'clipNorm' | 'seed'>
-  /** steps of this round that a checkpoint already holds */
+  /** the batch of a step, from 0 in this round, the same whenever it is asked; undefined: nothing to learn from */
+  batchOf(step: number): Batch | undefined | Promise<Batch | undefined>
+  /** of this round, and those that a checkpoint already holds */
+  steps: number
   stepsDone: number
+  /** steps of the rounds before: schedule and dropout count over the whole horizon */
+  stepsBefore: number
+  schedule: Schedule
+  optimizer: Omit<StepOptions, 'learningRate' | 'seed'>
+  seed: number
   signal?: AbortSignal | undefined
   onStep?: ((record: StepRecord) => void | Promise<void>) | undefined
-}
-
-/** Optimizer steps in one epoch; the last may hold fewer examples. */
-export function stepsPerEpoch(count: number, perStep: number): number {
-  return Math.ceil(count / perStep)
+  /** before the first step and after each: true ends the training there */
+  endsAfter?: ((stepsDone: number) => Promise<boolean>) | undefined
 }
 
 /**
- * The step loop. The session comes with its parameters and optimizer state set; the loop only steps it. Each step
- * takes the next `perStep` examples of the epoch's order: the batch of one optimizer step, whatever passes the
- * engine cuts it into. Ends with ABORTED (parameters are those of the last whole step) or NUMERIC.
+ * The one step loop, for factors and for whole tensors. The session comes with its parameters and optimizer state set;
+ * the loop only steps it. Ends with ABORTED (parameters are those of the last whole step) or NUMERIC.
  */
 export async function runSteps(job: LocalJob): Promise<void> {
-  const { session, examples, perStep, schedule } = job
-  const perEpoch = stepsPerEpoch(examples.length, perStep)
-  const steps = perEpoch * job.epochs
+  const { session, steps } = job
   const stop = () => session.abort()
   job.signal?.addEventListener('abort', stop)
   try {
-    let order: { epoch: number; places: Int32Array } | undefined
-    for (let done = job.stepsDone; done < steps; done++) {
+    for (let done = job.stepsDone; ; done++) {
+      if ((await job.endsAfter?.(done)) === true || done >= steps) return
       checkAborted(job.signal)
-      const epoch = job.epochsBefore + Math.floor(done / perEpoch)
-      if (order?.epoch !== epoch) order = { epoch, places: job.orderOf(epoch) }
-      const first = (done % perEpoch) * perStep
-      const chosen: Example[] = []
-      for (const place of order.places.subarray(first, first + perStep)) {
-        const example = examples[place]
-        if (example) chosen.push(example)
-      }
-      const batch = toBatch(chosen)
-      // Prompts longer than the cutoff leave no trained token; a step of only such examples has no mean loss.
-      if (!batch.labels.some((label) => label >= 0)) continue
-      const overall = job.epochsBefore * perEpoch + done
-      const options: StepOptions = {
-        ...adamw,
-        optimizer: job.optimizer.optimizer,
-        momentum: job.optimizer.momentum ?? 0,
-        nesterov: job.optimizer.nesterov ?? false,
-        learningRate: learningRateAt(schedule, overall),
-        weightDecay: job.optimizer.weightDecay,
-        clipNorm: job.optimizer.clipNorm,
-        seed: dropoutSeed(job.optimizer.seed, overall),
-      }
-      const result = await stepOnce(session, batch, options, job.signal)
-      await job.onStep?.({
-        step: done + 1,
-        steps,
-        loss: result.loss,
-        tokens: result.tokens,
-        gradientNorm: result.gradientNorm,
-        learningRate: options.learningRate,
-        rows: batch.ids.length,
-      })
+      const batch = await job.batchOf(done)
+      if (batch === undefined) continue
+      const overall = job.stepsBefore + done
+      const learningRate = learningRateAt(job.schedule, overall)
+      const options = { ...job.optimizer, learningRate, seed: dropoutSeed(job.seed, overall) }
+      const { loss, tokens, gradientNorm } = await stepOnce(session, batch, options, job.signal)
+      await job.onStep?.({ step: done + 1, steps, loss, tokens, gradientNorm, learningRate, rows: batch.ids.length })
     }
   } finally {
     job.signal?.removeEventListener('abort', stop)
   }
 }
 
-async function stepOnce(
-  session: NativeSession,
-  batch: ReturnType<typeof toBatch>,
-  options: StepOptions,
-  signal?: AbortSignal,
-) {
+async function stepOnce(session: NativeSession, batch: Batch, options: StepOptions, signal?: AbortSignal) {
   try {
     return await session.step(batch, options)
   } catch (error) {

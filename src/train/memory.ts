@@ -1,5 +1,5 @@
 import { OneroundError } from '../errors.js'
-import type { MemoryBudget } from '../native/binding.js'
+import type { MemoryBudget, SessionOptions } from '../native/binding.js'
 import { native } from '../native/load.js'
 
 /** Peak of a job's own memory, in bytes. The base's weights are mapped from its files and can be paged out: not counted. */
@@ -8,6 +8,8 @@ export interface MemoryNotice extends MemoryBudget {
   available: number
   /** sessions that are held at once; `total` is already for all of them */
   sessions: number
+  /** blocks are computed again on the way back: as asked, or because nothing else fits */
+  recompute: boolean
 }
 
 /** Bytes as a person reads them. */
@@ -21,7 +23,8 @@ export function formatBytes(bytes: number): string {
 export function describeMemory(notice: MemoryNotice): string {
   const each = `parameters ${formatBytes(notice.parameters)}, gradients ${formatBytes(notice.gradients)}, optimizer ${formatBytes(notice.optimizer)}, activations ${formatBytes(notice.activations)}, scratch ${formatBytes(notice.scratch)}`
   const times = notice.sessions > 1 ? ` (${notice.sessions} at once, each ${each})` : ` (${each})`
-  return `Peak ${formatBytes(notice.total)}${times}; ${formatBytes(notice.available)} available.`
+  const again = notice.recompute ? ' Blocks are computed again on the way back (recompute), which takes less.' : ''
+  return `Peak ${formatBytes(notice.total)}${times}; ${formatBytes(notice.available)} available.${again}`
 }
 
 /** Names what weighs most and can be lowered. */
@@ -56,5 +59,26 @@ export function checkMemory(
       },
     )
   }
-  return { ...budget, total, available, sessions }
+  return { ...budget, total, available, sessions, recompute: false }
+}
+
+/**
+ * The options that fit: where nobody has said whether to recompute and a training fits only with it, it is chosen. The
+ * result has the same bits either way.
+ */
+export function fitMemory(
+  options: SessionOptions,
+  budgetOf: (options: SessionOptions) => MemoryBudget,
+  sessions = 1,
+  available = native().cpu().memoryAvailable,
+): { options: SessionOptions; notice: MemoryNotice } {
+  const budget = budgetOf(options)
+  if (options.training && options.recompute === undefined && budget.total * sessions > available) {
+    const smaller = { ...options, recompute: true }
+    const again = budgetOf(smaller)
+    if (again.total * sessions <= available)
+      return { options: smaller, notice: { ...checkMemory(again, sessions, available), recompute: true } }
+  }
+  const notice = checkMemory(budget, sessions, available)
+  return { options, notice: { ...notice, recompute: options.recompute === true } }
 }

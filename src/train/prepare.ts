@@ -1,12 +1,13 @@
 import type { Dataset } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
+import { baseTensors } from '../model/tensors.js'
 import type { SessionOptions } from '../native/binding.js'
-import type { Plan } from '../update/plan.js'
+import type { FullTrainable, Plan } from '../update/plan.js'
 import { type PassShape, passShape } from './budget.js'
-import { stepsPerEpoch } from './local.js'
+import { stepsPerEpoch } from './example-batches.js'
 import type { Schedule } from './schedule.js'
-import { loraSlots } from './slots.js'
+import { planSlots } from './slots.js'
 import type { Start } from './start.js'
 
 /** Everything that is fixed about one client's training before anything is computed. */
@@ -24,7 +25,7 @@ export interface Prepared {
   schedule: Schedule
 }
 
-export function prepare(data: Dataset, plan: Plan, start: Start, threads: number, recompute: boolean): Prepared {
+export function prepare(data: Dataset, plan: Plan, start: Start, threads: number, recompute?: boolean): Prepared {
   const { train: training, heldOut } = data.heldOut(plan.data.heldOut)
   if (training.tokens === 0) {
     throw new OneroundError('ARGUMENT', 'There is nothing to train on.', {
@@ -37,18 +38,17 @@ export function prepare(data: Dataset, plan: Plan, start: Start, threads: number
   const perStep = train.batch * train.accumulate
   const shape = passShape(data.examples, perStep)
   const perEpoch = stepsPerEpoch(training.count, perStep)
-  const dropout = train.trainable.kind === 'lora' ? train.trainable.dropout : 0
   return {
     training,
     heldOut,
     shape,
     session: {
-      slots: loraSlots(plan.layers, dropout),
-      overlay: start.overlay,
+      slots: planSlots(plan),
+      overlay: start.frozen,
       threads,
       ...shape,
       training: true,
-      recompute,
+      ...(recompute === undefined ? {} : { recompute }),
     },
     perStep,
     stepsPerEpoch: perEpoch,
@@ -77,4 +77,17 @@ export async function checkBase(base: Model, plan: Plan): Promise<void> {
       fix: `Open ${plan.base.id}, or make a plan for this base.`,
     })
   }
+  if (plan.train.trainable.kind === 'full') checkTensors(base, plan.train.trainable)
+}
+
+/** The tensors are looked at before anything is laid out by their sizes. */
+function checkTensors(base: Model, { tensors }: FullTrainable): void {
+  const own = new Map(baseTensors(base.spec).map(({ name, shape }) => [name, shape.join(', ')]))
+  const wrong = tensors.find(({ name, shape }) => own.get(name) !== shape.join(', '))
+  if (wrong === undefined && own.size === tensors.length) return
+  throw new OneroundError('MISMATCH', 'The plan does not list the tensors of this base.', {
+    found: wrong === undefined ? `${tensors.length} tensors` : `${wrong.name} [${wrong.shape.join(', ')}]`,
+    expected: wrong === undefined ? `${own.size}` : `[${own.get(wrong.name) ?? 'no such tensor'}]`,
+    fix: 'Make the plan for this base.',
+  })
 }

@@ -2,7 +2,7 @@ import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
 import type { NativeSession, SessionOptions } from '../native/binding.js'
 import { native } from '../native/load.js'
-import { checkMemory, type MemoryNotice } from './memory.js'
+import { fitMemory, type MemoryNotice } from './memory.js'
 
 export interface OpenOptions {
   onMemory?: ((notice: MemoryNotice) => void) | undefined
@@ -13,9 +13,10 @@ export interface OpenOptions {
 /** Makes a session after its memory was computed, told and found to fit. */
 export function openSession(base: Model, options: SessionOptions, o: OpenOptions = {}): NativeSession {
   const binding = native()
-  const notice = checkMemory(binding.memoryBudget(base.weights, options), o.sessions ?? 1)
-  o.onMemory?.(notice)
-  return new binding.Session(base.weights, options)
+  const budgetOf = (wanted: SessionOptions) => binding.memoryBudget(base.weights, wanted)
+  const fitted = fitMemory(options, budgetOf, o.sessions ?? 1)
+  o.onMemory?.(fitted.notice)
+  return new binding.Session(base.weights, fitted.options)
 }
 
 /**

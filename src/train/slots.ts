@@ -1,5 +1,23 @@
 import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from '../adapter/adapter.js'
 import type { OverlayLayer, Slot } from '../native/binding.js'
+import { decayTable } from '../update/layers.js'
+import type { Plan } from '../update/plan.js'
+
+/** What trains under a plan, in its order; weight decay where its patterns say so. */
+export function planSlots(plan: Plan): Slot[] {
+  const { trainable } = plan.train
+  const decayOf = decayTable(plan)
+  const slots = trainable.kind === 'full' ? denseSlots(trainable.tensors) : loraSlots(plan.layers, trainable.dropout)
+  return slots.map((slot) => {
+    const weightDecay = decayOf(slot.kind === 'dense' ? slot.tensor : slot.layer)
+    return weightDecay === undefined ? slot : { ...slot, weightDecay }
+  })
+}
+
+/** One slot for each whole tensor. */
+export function denseSlots(tensors: readonly { name: string }[]): Slot[] {
+  return tensors.map(({ name }) => ({ kind: 'dense', tensor: name }))
+}
 
 /** The trainable slots of a plan's layers, in the plan's order. */
 export function loraSlots(layers: readonly Layer[], dropout: number): Slot[] {
@@ -40,7 +58,7 @@ export function unflatten(layers: readonly Layer[], flat: Float32Array): Adapter
   )
 }
 
-/** An adapter as something that is added to a frozen base: the scale goes into B. */
+/** An adapter's factors as something that is added to a frozen base: the scale goes into B. */
 export function overlayOf(adapter: Adapter): OverlayLayer[] {
   return adapter.layers
     .filter((layer) => layer.rank > 0)

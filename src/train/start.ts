@@ -1,18 +1,25 @@
-import type { Adapter } from '../adapter/adapter.js'
+import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import { splitCarried } from '../adapter/carried.js'
+import { type DenseDelta, layerOfWeight } from '../adapter/dense.js'
 import { type InitA, initialAdapter } from '../adapter/initial.js'
+import { isConv1d } from '../adapter/peft-save.js'
 import { OneroundError } from '../errors.js'
-import type { OverlayLayer } from '../native/binding.js'
+import { turn } from '../model/tensors.js'
+import type { DenseOverlay, OverlayLayer } from '../native/binding.js'
 import { adapterSha256 } from '../update/digest.js'
-import type { Plan } from '../update/plan.js'
+import type { FullTrainable, Plan } from '../update/plan.js'
 
 /** What every client of a round starts from. */
 export interface Start {
   round: number
-  /** the factors that train: plan.layers, one for one, with the plan's scale */
+  /** the factors that train: plan.layers, one for one, with the plan's scale; none where whole tensors train */
   trained: Adapter
-  /** what is added to the base without being trained: the rest of the exact aggregate; empty in round 1 */
+  /** factors that are added to the base without being trained: the rest of the exact aggregate; empty in round 1 */
   overlay: OverlayLayer[]
+  /** the same as whole matrices; where whole tensors train, what they are off the base when the round starts */
+  dense: readonly DenseDelta[]
+  /** what is frozen, as a session takes it; one list for all clients of the round */
+  frozen: (OverlayLayer | DenseOverlay)[]
   /** digest of the adapter that defines the start: the seeded one in round 1, the exact aggregate later */
   sha256: string
 }
@@ -27,7 +34,7 @@ function initOf(plan: Plan): { seed: number; initA: InitA } {
 export function initialStart(plan: Plan): Start {
   const { seed, initA } = initOf(plan)
   const trained = initialAdapter(plan.layers, seed, initA)
-  return { round: 1, trained, overlay: [], sha256: adapterSha256(trained) }
+  return { round: 1, trained, overlay: [], dense: [], frozen: [], sha256: adapterSha256(trained) }
 }
 
 /**
@@ -57,6 +64,29 @@ export function startOfRound(plan: Plan, round: number, exact: Adapter | undefin
       fix: 'Give it with --start (API: start).',
     })
   }
-  const { trainable, overlay } = splitCarried(exact, plan.layers, initOf(plan))
-  return { round, trained: trainable, overlay, sha256: adapterSha256(exact) }
+  const sha256 = adapterSha256(exact)
+  if (plan.train.trainable.kind === 'full') {
+    checkTensors(exact, plan.train.trainable)
+    return { round, trained: makeAdapter([]), overlay: [], dense: exact.dense, frozen: [], sha256 }
+  }
+  const { trainable, overlay, dense } = splitCarried(exact, plan.layers, initOf(plan))
+  return { round, trained: trainable, overlay, dense, frozen: [...overlay, ...dense.map(denseOverlay)], sha256 }
+}
+
+/** A full round starts from deltas of exactly the plan's tensors. */
+function checkTensors(exact: Adapter, { tensors }: FullTrainable): void {
+  const shapes = new Map(exact.dense.map(({ name, shape }) => [name, shape.join(', ')]))
+  const wrong = tensors.find(({ name, shape }) => shapes.get(name) !== shape.join(', '))
+  if (wrong === undefined && exact.dense.length === tensors.length && exact.layers.length === 0) return
+  throw new OneroundError('MISMATCH', 'The start does not hold the tensors that the plan trains.', {
+    found: wrong === undefined ? 'others beside them' : `${wrong.name} [${shapes.get(wrong.name) ?? 'absent'}]`,
+    expected: wrong === undefined ? `${tensors.length} tensors` : `[${wrong.shape.join(', ')}]`,
+    fix: 'Start from the adapter of the round before, made with this plan.',
+  })
+}
+
+/** The engine takes [out, in]; GPT-2's Conv1D weights lie the other way round. */
+function denseOverlay({ name, shape, values }: DenseDelta): DenseOverlay {
+  const layer = layerOfWeight(name)
+  return { layer, dense: isConv1d(layer) ? turn(values, shape[0] ?? 0, shape[1] ?? 0) : values }
 }

@@ -1,29 +1,17 @@
-import { createHash } from 'node:crypto'
 import type { Adapter } from '../adapter/adapter.js'
-import { order } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
-import type { NativeSession } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
-import { planSha256 } from '../update/plan.js'
-import { makeUpdate, shareable, type Update, type UpdateInfo } from '../update/update.js'
-import {
-  type CheckpointIdentity,
-  captureState,
-  dropCheckpoint,
-  readCheckpoint,
-  restoreState,
-  saveCheckpoint,
-} from './checkpoint.js'
-import { Clock, isAborted, type JobOptions, threadsOf } from './job.js'
-import { runSteps, type StepRecord } from './local.js'
+import type { Update } from '../update/update.js'
+import type { EvaluationRecord } from './evaluations.js'
+import { type JobOptions, threadsOf } from './job.js'
+import type { StepRecord } from './local.js'
 import type { MemoryNotice } from './memory.js'
-import { checkBase, type Prepared, prepare } from './prepare.js'
-import { meanLoss, sumLosses } from './score.js'
+import { checkBase, prepare } from './prepare.js'
 import { SessionPool } from './session.js'
-import { flatten, unflatten } from './slots.js'
 import { type Start, startOfRound } from './start.js'
+import { trainIn } from './training.js'
 
 export interface TrainJobOptions extends JobOptions {
   /** a name of plan.clients */
@@ -39,14 +27,18 @@ export interface TrainJobOptions extends JobOptions {
   /** told once, before anything is allocated */
   onMemory?: ((notice: MemoryNotice) => void) | undefined
   onStep?: ((record: StepRecord) => void | Promise<void>) | undefined
+  /** told of each look at the held-out part that plan.train.evaluateEvery asks for */
+  onEvaluation?: ((record: EvaluationRecord) => void | Promise<void>) | undefined
   /** lends its session; memory is shared, no number is. Without it a session is made and closed here */
   sessions?: SessionPool | undefined
   /** the examples' order in an epoch (counted from 0 over all rounds); default: data/batches `order` of the plan's seed */
   orderOf?: ((epoch: number) => Int32Array) | undefined
 }
 
+export { dataDigest } from './training.js'
+
 /**
- * One client's training of one round. The update holds the trained factors and only the numbers that plan.share allows.
+ * One client's training of one round. The update holds the trained factors, or every tensor's change, and only the numbers that plan.share allows.
  * @param data the client's examples; the last plan.data.heldOut of them are not trained on and give lossBefore and lossAfter
  * @param o.round from 1; @param o.start the server's exact aggregate of the round before, none in round 1
  * @throws OneroundError MISMATCH (another base), MEMORY, NUMERIC (a loss that is not finite), ABORTED, UNSUPPORTED
@@ -70,107 +62,15 @@ export async function trainFrom(
   start: Start,
   o: TrainJobOptions,
 ): Promise<Update> {
-  const prepared = prepare(data, plan, start, threadsOf(o), o.recompute ?? false)
+  const prepared = prepare(data, plan, start, threadsOf(o), o.recompute)
   const pool = o.sessions ?? new SessionPool(base, 1, { onMemory: o.onMemory })
   const session = pool.acquire(prepared.session)
   try {
-    return await trainIn(session, prepared, data, plan, start, o)
+    return await trainIn(session, prepared, base, data, plan, start, o)
   } finally {
     pool.release(session)
     if (o.sessions === undefined) pool.close()
   }
-}
-
-async function trainIn(
-  session: NativeSession,
-  prepared: Prepared,
-  data: Dataset,
-  plan: Plan,
-  start: Start,
-  o: TrainJobOptions,
-): Promise<Update> {
-  const { training, heldOut, perStep, stepsPerEpoch, schedule, shape } = prepared
-  const identity = checkpointIdentity(plan, start, data, o.client)
-  const saved =
-    o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint, identity, session.parameterCount) : undefined
-  if (saved) restoreState(session, saved)
-  else resetSession(session, start)
-  const held = async () =>
-    heldOut.tokens > 0
-      ? meanLoss(await sumLosses(session, heldOut.examples, { ...shape, signal: o.signal }))
-      : undefined
-  const lossBefore = saved ? saved.numbers.lossBefore : await held()
-  const numbers: Record<string, number> = lossBefore === undefined ? {} : { lossBefore }
-
-  const rowsOfEpoch = training.examples.reduce((sum, example) => sum + example.ids.length, 0)
-  const total = rowsOfEpoch * plan.train.epochs
-  let stepsDone = saved?.stepsDone ?? 0
-  let rows = Math.floor((stepsDone / stepsPerEpoch) * rowsOfEpoch)
-  const clock = new Clock(rows)
-  const report = (loss?: number) =>
-    o.onProgress?.({
-      phase: 'train',
-      client: o.client,
-      round: start.round,
-      done: Math.min(rows, total),
-      total,
-      secondsLeft: clock.secondsLeft(rows, total),
-      ...(loss === undefined ? {} : { loss }),
-    })
-  const keep = async () => {
-    if (o.checkpoint) await saveCheckpoint(o.checkpoint, identity, captureState(session, stepsDone, numbers))
-  }
-  let lastKept = performance.now()
-  report()
-  try {
-    await runSteps({
-      session,
-      examples: training.examples,
-      orderOf: o.orderOf ?? ((epoch) => order(training.count, plan.train.seed, epoch)),
-      epochs: plan.train.epochs,
-      epochsBefore: (start.round - 1) * plan.train.epochs,
-      perStep,
-      schedule,
-      optimizer: plan.train,
-      stepsDone,
-      signal: o.signal,
-      async onStep(record) {
-        stepsDone = record.step
-        rows += record.rows
-        report(record.loss)
-        await o.onStep?.(record)
-        if (performance.now() - lastKept >= (o.checkpointSeconds ?? 30) * 1000) {
-          await keep()
-          lastKept = performance.now()
-        }
-      },
-    })
-  } catch (error) {
-    // The parameters are those of the last whole step, so what was trained so far is not lost.
-    if (isAborted(error)) await keep()
-    throw error
-  }
-  let lossAfter: number | undefined
-  try {
-    lossAfter = await held()
-  } catch (error) {
-    if (isAborted(error)) await keep()
-    throw error
-  }
-  const info: UpdateInfo = {
-    client: o.client,
-    planSha256: planSha256(plan),
-    round: start.round,
-    startSha256: start.sha256,
-    examples: training.count,
-    tokens: training.tokens,
-  }
-  if (lossBefore !== undefined) info.lossBefore = lossBefore
-  if (lossAfter !== undefined) info.lossAfter = lossAfter
-  // Of all this only what the plan's agreement shares goes into the update.
-  const update = makeUpdate(shareable(plan, info), unflatten(plan.layers, session.parameters()))
-  if (o.checkpoint && !o.keepCheckpoint) await dropCheckpoint(o.checkpoint)
-  return update
 }
 
 /** The server would refuse the update of a stranger; better before hours of training. */
@@ -182,30 +82,4 @@ function checkClient(plan: Plan, client: string): void {
     expected: names.slice(0, 20).join(', '),
     fix: "Give the client's name in the plan.",
   })
-}
-
-/** Sets everything that a session carries from step to step: nothing of its last owner is left. */
-function resetSession(session: NativeSession, start: Start): void {
-  const parameters = flatten(start.trained.layers)
-  session.setParameters(parameters)
-  session.setOptimizerState({
-    first: new Float32Array(parameters.length),
-    second: new Float32Array(parameters.length),
-    steps: 0,
-  })
-}
-
-function checkpointIdentity(plan: Plan, start: Start, data: Dataset, client: string): CheckpointIdentity {
-  return { plan: planSha256(plan), client, round: String(start.round), start: start.sha256, data: dataDigest(data) }
-}
-
-/** SHA-256 of the examples' token ids, labels and counters, in order; cheap beside training on them. */
-export function dataDigest(data: Dataset): string {
-  const hash = createHash('sha256')
-  for (const { id, ids, labels } of data.examples) {
-    hash.update(new Int32Array([id, ids.length]))
-    hash.update(ids)
-    hash.update(labels)
-  }
-  return hash.digest('hex')
 }

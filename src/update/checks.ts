@@ -1,5 +1,6 @@
 /** The rules that an update must keep before anything is summed. Nothing is repaired and nothing dropped silently. */
 import type { AdapterLayer } from '../adapter/adapter.js'
+import type { DenseDelta } from '../adapter/dense.js'
 import { adapterSha256 } from './digest.js'
 import { planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
@@ -8,7 +9,7 @@ import type { Update } from './update.js'
 
 /**
  * Most that a layer's effect may be: scale * |B| * |A| / sqrt(in * out), an upper bound of the root mean square of
- * what is added to the layer's weights. Base weights lie around 0.02 to 0.1 and fine-tuning moves them by far less, so
+ * what is added to the layer's weights; of a whole tensor's change it is that root mean square itself. Base weights lie around 0.02 to 0.1 and fine-tuning moves them by far less, so
  * ten is only reached by training that blew up or by somebody who wants to outshout the others.
  */
 export const MAX_EFFECT = 10
@@ -30,6 +31,11 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
   checkShapes(plan, update)
   const { client } = update.info
   for (const layer of update.adapter.layers) checkLayer(client, layer, o.maxEffect ?? MAX_EFFECT)
+  for (const delta of update.adapter.dense) checkDelta(client, delta, o.maxEffect ?? MAX_EFFECT)
+  if (plan.train.trainable.kind === 'full') {
+    checkChanged(update)
+    return
+  }
   if (update.adapter.layers.every((layer) => layer.b.every((value) => value === 0))) {
     throw refusal(
       client,
@@ -48,6 +54,13 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
       'Check that the client trained at all.',
     )
   }
+}
+
+/** A delta is already a difference: one of zeros was not trained. */
+function checkChanged({ info, adapter }: Update): void {
+  if (adapter.dense.some(({ values }) => values.some((value) => value !== 0))) return
+  const fix = 'Check that the client trained at all.'
+  throw refusal(info.client, 'non-zero', 'every delta is zero', 'changed by training', fix)
 }
 
 function checkOrigin(plan: Plan, update: Update, o: CheckOptions): void {
@@ -118,7 +131,16 @@ function checkStated(plan: Plan, update: Update): void {
 function checkShapes(plan: Plan, update: Update): void {
   const { client } = update.info
   const fix = "Train with this federation's plan."
-  const { layers } = update.adapter
+  const { layers, dense } = update.adapter
+  const { trainable } = plan.train
+  const tensors = trainable.kind === 'full' ? trainable.tensors : []
+  if (dense.length !== tensors.length)
+    throw refusal(client, 'tensors', `${dense.length} whole tensors`, `${tensors.length}`, fix)
+  const shapes = new Map(tensors.map(({ name, shape }) => [name, shape.join(', ')]))
+  for (const { name, shape } of dense) {
+    if (shapes.get(name) === shape.join(', ')) continue
+    throw refusal(client, 'shape', `tensor '${name}' [${shape.join(', ')}]`, `[${shapes.get(name) ?? 'absent'}]`, fix)
+  }
   if (layers.length !== plan.layers.length)
     throw refusal(client, 'layers', `${layers.length} layers`, `${plan.layers.length}`, fix)
   const known = new Map(plan.layers.map((layer) => [layer.name, layer]))
@@ -158,6 +180,22 @@ function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): voi
     `layer '${layer.name}' with an effect of ${effect.toPrecision(4)}`,
     `at most ${maxEffect}`,
     'Lower the learning rate and train again.',
+  )
+}
+
+function checkDelta(client: string, { name, values }: DenseDelta, maxEffect: number): void {
+  const fix = 'Lower the learning rate and train again.'
+  const total = norm(values)
+  if (!Number.isFinite(total))
+    throw refusal(client, 'finite', `tensor '${name}' holds NaN or infinity`, 'finite numbers', fix)
+  const effect = total / Math.sqrt(values.length)
+  if (effect <= maxEffect) return
+  throw refusal(
+    client,
+    'norm',
+    `tensor '${name}' with an effect of ${effect.toPrecision(4)}`,
+    `at most ${maxEffect}`,
+    fix,
   )
 }
 

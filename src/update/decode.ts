@@ -1,9 +1,13 @@
 /** The bytes of an update file, checked as far as can be without a plan. No tensor is copied here. */
+import { MOST_AXES } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
 import { type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
 import { headerLength, LENGTH_BYTES, parseHeader } from '../model/safetensors-header.js'
 import { decodeInfo, type UpdateInfo } from './info.js'
 import { LIMITS } from './limits.js'
+
+/** Ends the name of a whole tensor's change. */
+export const DELTA = '.delta'
 
 /** One layer's factors, still bytes: views of the file. */
 export interface RawLayer {
@@ -15,10 +19,17 @@ export interface RawLayer {
   b: Uint8Array
 }
 
-export interface DecodedUpdate {
-  info: UpdateInfo
-  layers: RawLayer[]
+/** One whole tensor's change, still bytes. */
+export interface RawDelta {
+  /** without the kind's ending */
+  name: string
+  shape: number[]
+  values: Uint8Array
 }
+
+export type DecodedUpdate =
+  | { info: UpdateInfo; kind: 'lora'; layers: RawLayer[] }
+  | { info: UpdateInfo; kind: 'full'; deltas: RawDelta[] }
 
 /**
  * Refuses everything that is not exactly what serializeUpdate writes: unknown keys, other tensors, holes, trailing
@@ -29,7 +40,7 @@ export function decodeUpdate(bytes: Uint8Array, source: string): DecodedUpdate {
   if (length > LIMITS.updateHeaderBytes)
     throw malformed(source, `a header of ${length} bytes`, `at most ${LIMITS.updateHeaderBytes}`)
   const header = parseHeader(bytes.subarray(LENGTH_BYTES, LENGTH_BYTES + length), bytes.length, source)
-  const info = decodeInfo(header.metadata, source)
+  const { info, kind } = decodeInfo(header.metadata, source)
   if (header.tensors.length > 2 * LIMITS.layers)
     throw malformed(source, `${header.tensors.length} tensors`, `at most ${2 * LIMITS.layers}`)
   const tensors = new Map<string, SafetensorsTensor>()
@@ -37,10 +48,23 @@ export function decodeUpdate(bytes: Uint8Array, source: string): DecodedUpdate {
     if (dtype !== 'F32') throw malformed(source, `tensor '${name.slice(0, 200)}' of type ${dtype}`, 'F32')
     tensors.set(name, { dtype, shape, data: bytes.subarray(offset, offset + size) })
   }
-  const layers = pair(tensors, source)
+  const decoded: DecodedUpdate =
+    kind === 'lora' ? { info, kind, layers: pair(tensors, source) } : { info, kind, deltas: single(tensors, source) }
   if (!sameBytes(serializeSafetensors(tensors, header.metadata), bytes))
     throw malformed(source, 'another layout than the one that oneround writes', 'the canonical bytes')
-  return { info, layers }
+  return decoded
+}
+
+function single(tensors: ReadonlyMap<string, SafetensorsTensor>, source: string): RawDelta[] {
+  const deltas = [...tensors].map(([full, { shape, data }]) => {
+    const name = full.slice(0, -DELTA.length)
+    const sound = shape.length >= 1 && shape.length <= MOST_AXES && !shape.includes(0)
+    if (!full.endsWith(DELTA) || name === '' || name.length > LIMITS.layerName || !sound)
+      throw malformed(source, `'${full.slice(0, 200)}' [${shape}]`, `tensors NAME${DELTA} of one or two axes`)
+    return { name, shape, values: data }
+  })
+  if (deltas.length === 0) throw malformed(source, 'no tensor', 'at least one tensor')
+  return deltas
 }
 
 function pair(tensors: ReadonlyMap<string, SafetensorsTensor>, source: string): RawLayer[] {

@@ -1,7 +1,8 @@
 /** Every field that leaves a client, with its meaning: for `train --dry-run` and `inspect`. */
 import type { Layer } from '../adapter/adapter.js'
-import { INFO_FIELDS, shareable, type UpdateInfo } from './info.js'
-import { factorCount } from './layers.js'
+import { DELTA } from './decode.js'
+import { INFO_FIELDS, KINDS, shareable, type UpdateInfo } from './info.js'
+import { updateCount } from './layers.js'
 import type { Plan } from './plan-schema.js'
 
 export interface LeavingField {
@@ -30,18 +31,22 @@ export function describeLeaving(plan: Plan, update: Leaving): LeavingField[] {
     lossAfter: 0,
   })
   const fields: LeavingField[] = [{ field: 'oneround.update', meaning: 'version of the format', value: '1' }]
-  fields.push({ field: 'kinds', meaning: 'kinds of the tensors below', value: 'lora_A,lora_B' })
+  fields.push({ field: 'kinds', meaning: 'kinds of the tensors below', value: KINDS[plan.train.trainable.kind] })
   for (const [name, { key, meaning }] of Object.entries(INFO_FIELDS)) {
     const field = name as keyof UpdateInfo
     if (allowed[field] === undefined) continue
     fields.push({ field: key, meaning, value: String(update.info[field] ?? pending) })
   }
-  const layers = update.adapter?.layers ?? plan.layers
-  for (const layer of layers) {
+  const { trainable } = plan.train
+  for (const { name, shape } of trainable.kind === 'full' ? trainable.tensors : []) {
+    const what = 'how training changed this tensor; text may be inferred from it'
+    fields.push({ field: `${name}${DELTA}`, meaning: what, value: `F32 [${shape.join(', ')}]` })
+  }
+  for (const layer of update.adapter?.layers ?? plan.layers) {
     const what = `trained factors of this layer; text may be inferred from them`
     fields.push({ field: `${layer.name}.lora_A`, meaning: what, value: `F32 [${layer.rank}, ${layer.in}]` })
     fields.push({ field: `${layer.name}.lora_B`, meaning: what, value: `F32 [${layer.out}, ${layer.rank}]` })
   }
-  fields.push({ field: '(size)', meaning: 'bytes of all factors together', value: String(4 * factorCount(layers)) })
+  fields.push({ field: '(size)', meaning: 'bytes of all these numbers together', value: String(4 * updateCount(plan)) })
   return fields
 }

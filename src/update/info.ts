@@ -4,7 +4,7 @@
  */
 import { OneroundError } from '../errors.js'
 import { LIMITS } from './limits.js'
-import type { Plan } from './plan-schema.js'
+import type { Plan, Trainable } from './plan-schema.js'
 
 export interface UpdateInfo {
   client: string
@@ -23,8 +23,9 @@ export interface UpdateInfo {
   lossAfter?: number
 }
 
-/** Kinds of tensors that an update may hold. */
-export const KINDS = ['lora_A', 'lora_B'] as const
+/** Kinds of tensors that an update holds, by what the plan trains. */
+export const KINDS = { lora: 'lora_A,lora_B', full: 'delta' } as const satisfies Record<Trainable['kind'], string>
+export type UpdateKind = keyof typeof KINDS
 const VERSION = '1'
 
 interface Field {
@@ -57,8 +58,8 @@ const FORMAT_KEY = 'oneround.update'
 const KINDS_KEY = 'kinds'
 
 /** UpdateInfo -> metadata. */
-export function encodeInfo(info: UpdateInfo): Record<string, string> {
-  const metadata: Record<string, string> = { [FORMAT_KEY]: VERSION, [KINDS_KEY]: KINDS.join(',') }
+export function encodeInfo(info: UpdateInfo, kind: UpdateKind): Record<string, string> {
+  const metadata: Record<string, string> = { [FORMAT_KEY]: VERSION, [KINDS_KEY]: KINDS[kind] }
   for (const [field, { key }] of Object.entries(INFO_FIELDS)) {
     const value = info[field as keyof UpdateInfo]
     if (value !== undefined) metadata[key] = String(value)
@@ -68,8 +69,11 @@ export function encodeInfo(info: UpdateInfo): Record<string, string> {
   return metadata
 }
 
-/** Metadata -> UpdateInfo. Unknown keys and values in any other than their one spelling are refused. */
-export function decodeInfo(metadata: Readonly<Record<string, string>>, source: string): UpdateInfo {
+/** Metadata -> UpdateInfo and the kind of tensors. Unknown keys and values in any other than their one spelling are refused. */
+export function decodeInfo(
+  metadata: Readonly<Record<string, string>>,
+  source: string,
+): { info: UpdateInfo; kind: UpdateKind } {
   const known = new Set([FORMAT_KEY, KINDS_KEY, ...Object.values(INFO_FIELDS).map((field) => field.key)])
   const stranger = Object.keys(metadata).find((key) => !known.has(key))
   const read = (key: string) => (Object.hasOwn(metadata, key) ? metadata[key] : undefined)
@@ -82,8 +86,11 @@ export function decodeInfo(metadata: Readonly<Record<string, string>>, source: s
   }
   if (stranger !== undefined)
     throw malformed(source, `the metadata key '${stranger.slice(0, 80)}'`, `only ${[...known].join(', ')}`)
-  if (read(KINDS_KEY) !== KINDS.join(','))
-    throw malformed(source, `tensors of kinds '${read(KINDS_KEY)?.slice(0, 80)}'`, `'${KINDS.join(',')}'`)
+  const kind = (Object.keys(KINDS) as UpdateKind[]).find((name) => KINDS[name] === read(KINDS_KEY))
+  if (kind === undefined) {
+    const expected = Object.values(KINDS).map((kinds) => `'${kinds}'`)
+    throw malformed(source, `tensors of kinds '${read(KINDS_KEY)?.slice(0, 80)}'`, expected.join(' or '))
+  }
   const missing = Object.values(INFO_FIELDS).find((field) => field.required && read(field.key) === undefined)
   if (missing !== undefined) throw malformed(source, `no '${missing.key}'`, missing.meaning)
   const info: UpdateInfo = {
@@ -100,7 +107,7 @@ export function decodeInfo(metadata: Readonly<Record<string, string>>, source: s
   if (tokens !== undefined) info.tokens = count(tokens, 'tokens', 0, LIMITS.count, source)
   if (before !== undefined) info.lossBefore = loss(before, 'loss_before', source)
   if (after !== undefined) info.lossAfter = loss(after, 'loss_after', source)
-  return info
+  return { info, kind }
 }
 
 /** What of `info` the plan lets leave the client. */

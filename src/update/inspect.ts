@@ -9,7 +9,7 @@ import { isRunFolder, readRun } from '../run/folder.js'
 import { readMetrics } from '../run/metrics.js'
 import { fileError } from '../text/bounded-file.js'
 import { checkUpdate } from './checks.js'
-import { decodeUpdate } from './decode.js'
+import { DELTA, decodeUpdate } from './decode.js'
 import type { LeavingField } from './describe.js'
 import { adapterSha256 } from './digest.js'
 import { INFO_FIELDS, type UpdateInfo } from './info.js'
@@ -35,7 +35,7 @@ export interface Inspection {
 
 const STACK_NOTE =
   "The method 'stack' keeps every client's factors verbatim inside the adapter: publishing it publishes every update."
-const UPDATE_NOTE = 'An update is not anonymous: text may be inferred from its factors.'
+const UPDATE_NOTE = 'An update is not anonymous: text may be inferred from its numbers.'
 
 /** Reads a file or folder and says what it is. A file that is broken is refused with the reason. */
 export async function inspectFile(path: string, plan?: Plan): Promise<Inspection> {
@@ -55,13 +55,16 @@ export async function inspectFile(path: string, plan?: Plan): Promise<Inspection
 
 async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Inspection> {
   const bytes = await readBytes(path, LIMITS.updateBytes)
-  const { info, layers } = decodeUpdate(bytes, path)
+  const decoded = decodeUpdate(bytes, path)
+  const { info } = decoded
   const fields: LeavingField[] = []
   for (const [name, { key, meaning }] of Object.entries(INFO_FIELDS)) {
     const value = info[name as keyof UpdateInfo]
     if (value !== undefined) fields.push({ field: key, meaning, value: String(value) })
   }
-  for (const layer of layers) {
+  for (const { name, shape } of decoded.kind === 'full' ? decoded.deltas : [])
+    fields.push({ field: `${name}${DELTA}`, meaning: 'change by training', value: `F32 [${shape.join(', ')}]` })
+  for (const layer of decoded.kind === 'lora' ? decoded.layers : []) {
     fields.push({ field: `${layer.name}.lora_A`, meaning: 'trained factor', value: `F32 [${layer.rank}, ${layer.in}]` })
     fields.push({
       field: `${layer.name}.lora_B`,

@@ -1,9 +1,10 @@
 /** Which layers train, with which rank and scale. */
 import type { Layer } from '../adapter/adapter.js'
+import { countOf } from '../adapter/dense.js'
 import { patternTable } from '../adapter/pattern.js'
 import { scaleOf } from '../adapter/peft-config.js'
 import { OneroundError } from '../errors.js'
-import type { LoraTrainable, Trainable } from './plan-schema.js'
+import type { LoraTrainable, Plan, Trainable } from './plan-schema.js'
 
 /** A linear layer of the base. */
 export interface LinearLayer {
@@ -44,7 +45,26 @@ export function resolveLayers(linearLayers: readonly LinearLayer[], trainable: T
   })
 }
 
-/** Numbers that an update of these layers holds. */
+/** The full names of what trains under a plan: tensors, or layers of which both factors train. */
+export function trainedNames(plan: Pick<Plan, 'layers' | 'train'>): string[] {
+  const { trainable } = plan.train
+  return (trainable.kind === 'full' ? trainable.tensors : plan.layers).map(({ name }) => name)
+}
+
+/** Numbers that an update of a plan holds. */
+export function updateCount(plan: Pick<Plan, 'layers' | 'train'>): number {
+  const { trainable } = plan.train
+  if (trainable.kind === 'lora') return factorCount(plan.layers)
+  return trainable.tensors.reduce((sum, { shape }) => sum + countOf(shape), 0)
+}
+
+/** Weight decay by the plan's patterns; undefined: the common rule. A key that decides nothing is a spelling mistake. */
+export function decayTable(plan: Pick<Plan, 'layers' | 'train'>): (name: string) => number | undefined {
+  const names = trainedNames(plan).map((name) => ({ name }))
+  return usedTable(plan.train.weightDecayPattern ?? {}, names, 'weightDecayPattern')
+}
+
+/** Numbers of these layers' factors. */
 export function factorCount(layers: readonly Layer[]): number {
   return layers.reduce((sum, layer) => sum + layer.rank * (layer.in + layer.out), 0)
 }
@@ -71,7 +91,7 @@ function checkTargets(layers: readonly LinearLayer[], trainable: LoraTrainable):
 
 function usedTable(
   pattern: Readonly<Record<string, number>>,
-  layers: readonly LinearLayer[],
+  layers: readonly { name: string }[],
   field: string,
 ): (name: string) => number | undefined {
   const keys = Object.keys(pattern)
@@ -91,7 +111,7 @@ function usedTable(
   }
 }
 
-/** The last parts of the layers' names, each once. */
-function suffixes(layers: readonly LinearLayer[]): string[] {
+/** The last parts of the names, each once. */
+function suffixes(layers: readonly { name: string }[]): string[] {
   return [...new Set(layers.map((layer) => layer.name.split('.').at(-1) ?? layer.name))]
 }

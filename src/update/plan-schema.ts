@@ -37,6 +37,15 @@ const layer = z.strictObject({
   scale: z.number().positive().max(1e9),
 })
 
+/** Every tensor of the base, by its full name and Hugging Face's shape. */
+const full = z.strictObject({
+  kind: z.literal('full'),
+  tensors: z
+    .array(z.strictObject({ name: layerName, shape: z.array(dimension).min(1).max(2) }))
+    .min(1)
+    .max(LIMITS.layers),
+})
+
 const lora = z.strictObject({
   kind: z.literal('lora'),
   targets: z.union([z.literal('all-linear'), z.array(layerName).min(1).max(LIMITS.layers)]),
@@ -52,8 +61,10 @@ const lora = z.strictObject({
   initA: z.enum(['kaiming', 'gaussian']).default('kaiming'),
 })
 
+const decay = z.number().min(0).max(10)
+
 const train = z.strictObject({
-  trainable: z.discriminatedUnion('kind', [z.strictObject({ kind: z.literal('full') }), lora]),
+  trainable: z.discriminatedUnion('kind', [full, lora]),
   /** local epochs a round */
   epochs: z.number().int().min(1).max(10_000),
   /** examples an optimizer step */
@@ -68,7 +79,9 @@ const train = z.strictObject({
   schedule: z.enum(['constant', 'linear', 'cosine']),
   /** fraction of all steps */
   warmup: z.number().min(0).max(1),
-  weightDecay: z.number().min(0).max(10),
+  weightDecay: decay,
+  /** decay of single layers or tensors, by keys as in rankPattern; the first key that matches counts */
+  weightDecayPattern: z.record(patternKey, decay).optional(),
   /** 0: no clipping */
   clipNorm: z.number().min(0).max(1e9),
   seed: z
@@ -77,6 +90,10 @@ const train = z.strictObject({
     .min(0)
     .max(2 ** 32 - 1),
   compute: z.enum(['auto', 'f32']),
+  /** the client's loss on its own held-out part after so many optimizer steps each, or after every epoch */
+  evaluateEvery: z.union([z.literal('epoch'), z.number().int().min(1).max(1e9)]).optional(),
+  /** evaluations in a row without a new best loss after which a round's training stops; the best parameters are sent */
+  patience: z.number().int().min(1).max(1e6).optional(),
 })
 
 const data = z.strictObject({
@@ -110,7 +127,8 @@ const share = z
   .transform((fields) => SHARES.filter((field) => fields.includes(field)))
 
 const aggregate = z.strictObject({
-  method: z.enum(['svd', 'stack', 'fedit']),
+  /** `fedavg` is for full updates, the others are for LoRA's */
+  method: z.enum(['svd', 'stack', 'fedit', 'fedavg']),
   rank: z.union([z.literal('auto'), rank]),
   weights: z.union([z.enum(['examples', 'tokens', 'uniform']), z.record(clientName, z.number().positive().max(1e12))]),
 })
@@ -118,7 +136,8 @@ const aggregate = z.strictObject({
 export const planSchema = z.strictObject({
   version: z.literal(1),
   base: z.strictObject({ id: label, sha256, tokenizerSha256: sha256 }),
-  layers: z.array(layer).min(1).max(LIMITS.layers),
+  /** with factors: those of `train.trainable`'s targets; none where whole tensors train */
+  layers: z.array(layer).max(LIMITS.layers),
   train,
   data,
   rounds: z.number().int().min(1).max(LIMITS.rounds),
@@ -140,6 +159,7 @@ export const planSchema = z.strictObject({
 /** What a field's value means where it is agreed on but not built: refused by this name instead of as nonsense. */
 export const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
   'train.compute': ['bf16'],
+  'train.trainable.kind': ['ffa', 'fed-sb'],
   start: ['fresh'],
   'aggregate.method': ['residual', 'ffa', 'fed-sb', 'task-arithmetic', 'ties', 'dare', 'fisher', 'regmean', 'knots'],
 }
@@ -148,6 +168,7 @@ export type Plan = z.output<typeof planSchema>
 export type TrainOptions = Plan['train']
 export type Trainable = TrainOptions['trainable']
 export type LoraTrainable = Extract<Trainable, { kind: 'lora' }>
+export type FullTrainable = Extract<Trainable, { kind: 'full' }>
 export type PlanData = Plan['data']
 export type Method = Plan['aggregate']['method']
 export type Weights = Plan['aggregate']['weights']

@@ -3,14 +3,24 @@ import { createHash } from 'node:crypto'
 import { OneroundError } from '../errors.js'
 import { writeAtomic } from '../run/atomic.js'
 import { canonicalJson } from './canonical.js'
-import { factorCount, resolveLayers } from './layers.js'
+import { decayTable, resolveLayers, updateCount } from './layers.js'
 import { LIMITS } from './limits.js'
 import { type Plan, planSchema } from './plan-schema.js'
 import { readText } from './read-file.js'
 import { schemaError } from './schema-error.js'
 
 export { type LinearLayer, resolveLayers } from './layers.js'
-export type { LoraTrainable, Method, Plan, PlanData, Share, Trainable, TrainOptions, Weights } from './plan-schema.js'
+export type {
+  FullTrainable,
+  LoraTrainable,
+  Method,
+  Plan,
+  PlanData,
+  Share,
+  Trainable,
+  TrainOptions,
+  Weights,
+} from './plan-schema.js'
 
 const FIX = 'Correct the plan, or make a new one with: oneround plan.'
 
@@ -23,6 +33,9 @@ export function parsePlan(json: unknown, source = 'The plan'): Plan {
   checkKind(plan, source)
   checkOptimizer(plan, source)
   checkLayers(plan, source)
+  checkSize(plan, source)
+  checkStop(plan, source)
+  decayTable(plan)
   checkClients(plan, source)
   checkWeights(plan, source)
   return plan
@@ -67,13 +80,33 @@ function checkOptimizer({ train }: Plan, source: string): void {
   if (nesterov && !momentum) throw inconsistent(source, 'nesterov without momentum', 'a momentum above 0')
 }
 
+/** What belongs to full updates alone, and what to factors. */
 function checkKind(plan: Plan, source: string): void {
-  if (plan.train.trainable.kind !== 'full') return
-  throw new OneroundError('UNSUPPORTED', `${source}: full updates as a federation are not built yet.`, {
-    found: "train.trainable.kind 'full'",
-    expected: "train.trainable.kind 'lora'",
-    fix: FIX,
-  })
+  const { trainable } = plan.train
+  const { method, rank } = plan.aggregate
+  if (trainable.kind === 'lora') {
+    if (plan.layers.length === 0) throw inconsistent(source, 'no layers', 'at least one layer')
+    if (method === 'fedavg') throw inconsistent(source, "factors with the method 'fedavg'", 'svd, stack or fedit')
+    return
+  }
+  if (plan.layers.length > 0) throw inconsistent(source, 'layers beside full updates', 'no layers')
+  if (method !== 'fedavg') throw inconsistent(source, `full updates with the method '${method}'`, "'fedavg'")
+  if (rank !== 'auto') throw inconsistent(source, `rank ${rank} with full updates`, "aggregate.rank 'auto'")
+  const names = new Set(trainable.tensors.map(({ name }) => name))
+  if (names.size !== trainable.tensors.length) throw inconsistent(source, 'a tensor comes twice', 'every tensor once')
+}
+
+function checkSize(plan: Plan, source: string): void {
+  const bytes = updateCount(plan) * 4 + LIMITS.updateHeaderBytes
+  if (bytes > LIMITS.updateBytes)
+    throw inconsistent(source, `updates of ${bytes} bytes`, `at most ${LIMITS.updateBytes}`)
+}
+
+function checkStop({ train, data }: Plan, source: string): void {
+  if (train.patience !== undefined && train.evaluateEvery === undefined)
+    throw inconsistent(source, 'patience without evaluateEvery', 'how often train.evaluateEvery looks')
+  if (train.evaluateEvery !== undefined && data.heldOut === 0)
+    throw inconsistent(source, 'evaluateEvery with nothing held out', 'data.heldOut above 0')
 }
 
 /** The resolved layers must be what the trainable's rules give; a plan cannot say one thing and mean another. */
@@ -93,9 +126,6 @@ function checkLayers(plan: Plan, source: string): void {
       )
     }
   }
-  const bytes = factorCount(plan.layers) * 4
-  if (bytes + LIMITS.updateHeaderBytes > LIMITS.updateBytes)
-    throw inconsistent(source, `updates of ${bytes} bytes`, `at most ${LIMITS.updateBytes}`)
 }
 
 function checkClients(plan: Plan, source: string): void {

@@ -22,6 +22,10 @@ const schema = z.strictObject({
   time: z.iso.datetime(),
   versions: z.strictObject({ oneround: z.string(), node: z.string() }),
   settings: z.record(z.string(), z.json()),
+  /** looks at the client's own held-out part; with patience the parameters of the last best one were sent */
+  evaluations: z
+    .array(z.strictObject({ step: z.number().int().min(1), loss: z.number(), best: z.boolean() }))
+    .optional(),
   /** every file that was trained on */
   data: z.array(z.strictObject({ path: z.string(), sha256 })),
 })
@@ -34,13 +38,15 @@ export interface ReceiptSource {
   saved: { sha256: string; bytes: number }
   plan: Plan
   data: readonly { path: string; sha256: string }[]
+  /** as train's onEvaluation told them; none: the plan asks for none */
+  evaluations?: readonly { step: number; loss: number; best: boolean }[]
   /** default: now */
   time?: Date
   /** what else was set at this client, e.g. threads and instruction set */
   settings?: Readonly<Record<string, string | number | boolean>>
 }
 
-export function makeReceipt({ update, saved, plan, data, time, settings }: ReceiptSource): Receipt {
+export function makeReceipt({ update, saved, plan, data, evaluations, time, settings }: ReceiptSource): Receipt {
   const { client, round, planSha256, startSha256 } = update.info
   return schema.parse({
     receipt: 1,
@@ -52,6 +58,7 @@ export function makeReceipt({ update, saved, plan, data, time, settings }: Recei
     time: (time ?? new Date()).toISOString(),
     versions: { oneround: packageVersion(), node: process.versions.node },
     settings: { base: plan.base, train: plan.train, data: plan.data, ...settings },
+    ...(evaluations === undefined || evaluations.length === 0 ? {} : { evaluations: [...evaluations] }),
     data: data.map((file) => ({ path: file.path, sha256: file.sha256 })),
   })
 }

@@ -24,14 +24,15 @@ export function schemaError(what: string, issues: readonly Issue[], json: unknow
   }
   const value = at(json, path)
   const found = (JSON.stringify(value) ?? 'nothing').slice(0, 200)
-  if (issue.code === 'invalid_value' && typeof value === 'string') {
-    const planned = NOT_BUILT[field]?.includes(value) === true
+  const planned = typeof value === 'string' && NOT_BUILT[field]?.includes(value) === true
+  if (typeof value === 'string' && (planned || issue.code === 'invalid_value')) {
     return new OneroundError(
       'UNSUPPORTED',
       `${place} ${planned ? 'asks for what is not built yet' : 'is not one of the values it may have'}: '${value.slice(0, 80)}'.`,
       {
         found,
-        expected: `one of: ${issue.values.map(String).join(', ')}`,
+        expected:
+          issue.code === 'invalid_value' ? `one of: ${issue.values.map(String).join(', ')}` : 'a kind that is built',
         fix,
       },
     )

@@ -1,6 +1,6 @@
 /** What must hold whatever the numbers are. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadPeft } from '../../src/adapter/peft.js'
+import { loadAdapter } from '../../src/adapter/folder.js'
 import { closeRound } from '../../src/federation/server.js'
 import { simulate } from '../../src/federation/simulate.js'
 import type { NativeSession } from '../../src/native/binding.js'
@@ -124,7 +124,7 @@ describe('a simulation is the federation by file', () => {
     const folder = `${tiny.folder}/by-file-${rounds}`
     const run = await simulate(tiny.base, tiny.clients, plan, { compare: [`${rounds}x1`], folder: `${folder}/run` })
     for (let round = 1; round <= rounds; round++) {
-      const before = round === 1 ? undefined : await loadPeft(`${folder}/after-${round - 1}`)
+      const before = round === 1 ? undefined : await loadAdapter(`${folder}/after-${round - 1}`)
       const files: string[] = []
       for (const client of ['south', 'north', 'east']) {
         const sent = await train(tiny.base, tiny.clients[client]!, plan, {
@@ -139,7 +139,7 @@ describe('a simulation is the federation by file', () => {
       const closed = await closeRound(plan, startOfRound(plan, round, before), files)
       const after = closed.last ? closed.served.adapter : closed.exact
       await after.save(`${folder}/after-${round}`)
-      const simulated = closed.last ? run.adapter : await loadPeft(`${folder}/run/state/${rounds}x1/${round}`)
+      const simulated = closed.last ? run.adapter : await loadAdapter(`${folder}/run/state/${rounds}x1/${round}`)
       expect(bits(after), `round ${round}`).toEqual(bits(simulated))
     }
   })

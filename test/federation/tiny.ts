@@ -83,7 +83,7 @@ export async function tinyFederation(
 
 /** The dense effect of an adapter, layer by layer: what it does, whatever factors it is made of. */
 export function effects(adapter: Adapter): Map<string, Float64Array> {
-  return new Map(
+  const effects = new Map(
     adapter.layers.map(({ name, in: inDim, out, rank, scale, a, b }) => {
       const dense = new Float64Array(out * inDim)
       for (let row = 0; row < out; row++) {
@@ -96,6 +96,12 @@ export function effects(adapter: Adapter): Map<string, Float64Array> {
       return [name, dense]
     }),
   )
+  for (const { name, values } of adapter.dense) {
+    const layer = name.replace(/\.weight$/, '')
+    const factors = effects.get(layer)
+    effects.set(layer, factors ? factors.map((value, i) => value + values[i]!) : Float64Array.from(values))
+  }
+  return effects
 }
 
 /** ||left - right|| / ||right|| over all layers together. */
@@ -116,12 +122,14 @@ export function distance(left: Adapter, right: Adapter): number {
 
 /** Every number of an adapter, to be compared bit by bit. */
 export function bits(adapter: Adapter): Record<string, unknown> {
-  return Object.fromEntries(
+  const dense = adapter.dense.map(({ name, shape, values }) => [name, { shape, values: hex(values) }] as const)
+  const factors = Object.fromEntries(
     [...adapter.layers]
       .filter((layer) => layer.rank > 0)
       .sort((x, y) => (x.name < y.name ? -1 : 1))
       .map((layer) => [layer.name, { rank: layer.rank, scale: layer.scale, a: hex(layer.a), b: hex(layer.b) }]),
   )
+  return { ...factors, ...Object.fromEntries(dense) }
 }
 
 function hex(values: Float32Array): string {

@@ -6,7 +6,7 @@ import { openModel } from '../../src/model/open.js'
 import { readSafetensors } from '../../src/model/safetensors.js'
 import type { OverlayLayer, Slot } from '../../src/native/binding.js'
 import { native } from '../../src/native/load.js'
-import { adamw } from '../../src/train/local.js'
+import { adamw } from '../../src/train/optimizer.js'
 import { batchOf, factors, golden, relativeError } from './compare.js'
 import { sharedFile, skipReason } from './shared-files.js'
 

@@ -27,6 +27,8 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
+const whole = { kind: 'full', tensors: [{ name: 'm.weight', shape: [2, 3] }] }
+
 describe('plan', () => {
   it('round trips with one hash, whatever the order of keys', async () => {
     const plan = parsePlan(planJson())
@@ -44,7 +46,23 @@ describe('plan', () => {
     ['fresh start', (j) => (j.start = 'fresh'), 'UNSUPPORTED', /fresh/],
     ['ties', (j) => (j.aggregate.method = 'ties'), 'UNSUPPORTED', /not built yet.*ties/],
     ['unknown method', (j) => (j.aggregate.method = 'zzz'), 'UNSUPPORTED', /zzz/],
-    ['full', (j) => (j.train.trainable = { kind: 'full' }), 'UNSUPPORTED', /full updates as a federation/],
+    ['ffa', (j) => (j.train.trainable.kind = 'ffa'), 'UNSUPPORTED', /not built yet.*ffa/],
+    ['layers beside full updates', (j) => (j.train.trainable = whole), 'MALFORMED', /layers beside full/],
+    ['fedavg of factors', (j) => (j.aggregate.method = 'fedavg'), 'MALFORMED', /fedavg/],
+    ['patience alone', (j) => (j.train.patience = 2), 'MALFORMED', /patience without evaluateEvery/],
+    ['no patience', (j) => (j.train.patience = 0), 'MALFORMED', /patience/],
+    ['looks that never come', (j) => (j.train.evaluateEvery = 'week'), 'UNSUPPORTED', /evaluateEvery/],
+    [
+      'looks at nothing',
+      (j) => {
+        j.train.evaluateEvery = 'epoch'
+        j.data.heldOut = 0
+      },
+      'MALFORMED',
+      /nothing held out/,
+    ],
+    ['a decay of nothing', (j) => (j.train.weightDecayPattern = { nowhere: 0 }), 'NOT_FOUND', /nowhere/],
+    ['a decay below 0', (j) => (j.train.weightDecayPattern = { q_proj: -1 }), 'MALFORMED', /weightDecayPattern/],
     ['public key', (j) => (j.clients[0].publicKey = 'x'), 'UNSUPPORTED', /signed updates/],
     ['unknown key', (j) => (j.extra = 1), 'MALFORMED', /extra/],
     ['unknown nested key', (j) => (j.train.trainable.extra = 1), 'MALFORMED', /extra/],
@@ -71,7 +89,7 @@ describe('plan', () => {
   })
 
   it('lists the methods that are built', () => {
-    expect(refused(broken((j) => (j.aggregate.method = 'ffa'))).expected).toBe('one of: svd, stack, fedit')
+    expect(refused(broken((j) => (j.aggregate.method = 'ffa'))).expected).toBe('one of: svd, stack, fedit, fedavg')
   })
 
   it('survives truncation and flipped characters', () => {

@@ -1,0 +1,36 @@
+import { toBatch } from '../data/batches.js'
+import type { Example } from '../data/dataset.js'
+import type { Batch } from '../native/binding.js'
+
+/** Optimizer steps in one epoch; the last may hold fewer examples. */
+export function stepsPerEpoch(count: number, perStep: number): number {
+  return Math.ceil(count / perStep)
+}
+
+/**
+ * Each step takes the next `perStep` examples of its epoch's order: the batch of one optimizer step, whatever passes the
+ * engine cuts it into.
+ * @param epochsBefore epochs of the rounds before; `orderOf` counts over all rounds
+ */
+export function exampleBatches(
+  examples: readonly Example[],
+  perStep: number,
+  epochsBefore: number,
+  orderOf: (epoch: number) => Int32Array,
+): (step: number) => Batch | undefined {
+  const perEpoch = stepsPerEpoch(examples.length, perStep)
+  let order: { epoch: number; places: Int32Array } | undefined
+  return (step) => {
+    const epoch = epochsBefore + Math.floor(step / perEpoch)
+    if (order?.epoch !== epoch) order = { epoch, places: orderOf(epoch) }
+    const first = (step % perEpoch) * perStep
+    const chosen: Example[] = []
+    for (const place of order.places.subarray(first, first + perStep)) {
+      const example = examples[place]
+      if (example) chosen.push(example)
+    }
+    const batch = toBatch(chosen)
+    // Prompts longer than the cutoff leave no trained token; a step of only such examples has no mean loss.
+    return batch.labels.some((label) => label >= 0) ? batch : undefined
+  }
+}

@@ -1,0 +1,163 @@
+/** One client's training of one round, in a session that is open. */
+import { createHash } from 'node:crypto'
+import { type Adapter, makeAdapter } from '../adapter/adapter.js'
+import { order } from '../data/batches.js'
+import type { Dataset } from '../data/dataset.js'
+import type { Model } from '../model/open.js'
+import type { NativeSession } from '../native/binding.js'
+import type { Plan } from '../update/plan.js'
+import { planSha256 } from '../update/plan.js'
+import { makeUpdate, shareable, type Update, type UpdateInfo } from '../update/update.js'
+import { type CheckpointIdentity, captureState, dropCheckpoint, readCheckpoint, restoreState } from './checkpoint.js'
+import { loadDense, readDense } from './dense.js'
+import { Evaluations, stepsBetween } from './evaluations.js'
+import { exampleBatches } from './example-batches.js'
+import { Clock } from './job.js'
+import { Keeper } from './keeper.js'
+import { runSteps } from './local.js'
+import { optimizerOf } from './optimizer.js'
+import type { Prepared } from './prepare.js'
+import { meanLoss, sumLosses } from './score.js'
+import { flatten, unflatten } from './slots.js'
+import type { Start } from './start.js'
+import type { TrainJobOptions } from './train.js'
+
+export async function trainIn(
+  session: NativeSession,
+  prepared: Prepared,
+  base: Model,
+  data: Dataset,
+  plan: Plan,
+  start: Start,
+  o: TrainJobOptions,
+): Promise<Update> {
+  const { training, heldOut, perStep, steps, schedule, shape } = prepared
+  const identity = checkpointIdentity(plan, start, data, o.client)
+  const saved =
+    o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint, identity, session.parameterCount) : undefined
+  if (saved) restoreState(session, saved)
+  else loadStart(session, base, plan, start)
+  const held = async () =>
+    heldOut.tokens > 0
+      ? meanLoss(await sumLosses(session, heldOut.examples, { ...shape, signal: o.signal }))
+      : undefined
+  const lossBefore = saved ? saved.numbers.lossBefore : await held()
+  const numbers: Record<string, number> = lossBefore === undefined ? {} : { lossBefore }
+  const evaluations = new Evaluations({
+    every: stepsBetween(plan.train, prepared.stepsPerEpoch),
+    patience: plan.train.patience,
+    steps,
+    ...(saved?.evaluations === undefined ? {} : { from: saved.evaluations }),
+  })
+  let stepsDone = saved?.stepsDone ?? 0
+  const keeper = new Keeper(o.checkpoint, identity, o.checkpointSeconds ?? 30, () =>
+    captureState(session, stepsDone, numbers, evaluations.state),
+  )
+  const progress = progressOf(prepared, plan, start, stepsDone, o)
+  progress(0)
+  const lossAfter = await keeper.guard(async () => {
+    const epochsBefore = (start.round - 1) * plan.train.epochs
+    await runSteps({
+      session,
+      batchOf: exampleBatches(
+        training.examples,
+        perStep,
+        epochsBefore,
+        o.orderOf ?? ((epoch) => order(training.count, plan.train.seed, epoch)),
+      ),
+      steps,
+      stepsDone,
+      stepsBefore: epochsBefore * prepared.stepsPerEpoch,
+      schedule,
+      optimizer: optimizerOf(plan.train),
+      seed: plan.train.seed,
+      signal: o.signal,
+      async onStep(record) {
+        stepsDone = record.step
+        progress(record.rows, record.loss)
+        await o.onStep?.(record)
+        await keeper.keepIfDue()
+      },
+      endsAfter: (done) =>
+        evaluations.after(done, session, held, async (record) => {
+          progress(0, undefined, record.loss)
+          await o.onEvaluation?.(record)
+        }),
+    })
+    return evaluations.finish(session) ?? (await held())
+  })
+  const info: UpdateInfo = {
+    client: o.client,
+    planSha256: planSha256(plan),
+    round: start.round,
+    startSha256: start.sha256,
+    examples: training.count,
+    tokens: training.tokens,
+  }
+  if (lossBefore !== undefined) info.lossBefore = lossBefore
+  if (lossAfter !== undefined) info.lossAfter = lossAfter
+  // Of all this only what the plan's agreement shares goes into the update.
+  const update = makeUpdate(shareable(plan, info), trainedIn(session, base, plan, start))
+  if (o.checkpoint && !o.keepCheckpoint) await dropCheckpoint(o.checkpoint)
+  return update
+}
+
+/** Sets everything that a session carries from step to step: nothing of its last owner is left. */
+function loadStart(session: NativeSession, base: Model, plan: Plan, start: Start): void {
+  const { trainable } = plan.train
+  if (trainable.kind === 'full') loadDense(session, base, trainable.tensors, start.dense)
+  else session.setParameters(flatten(start.trained.layers))
+  session.resetOptimizer()
+}
+
+/** What the update holds: factors as they are, whole tensors by what training changed. */
+function trainedIn(session: NativeSession, base: Model, plan: Plan, start: Start): Adapter {
+  const { trainable } = plan.train
+  if (trainable.kind === 'lora') return unflatten(plan.layers, session.parameters())
+  return makeAdapter(
+    [],
+    readDense(session, base, trainable.tensors, () => loadStart(session, base, plan, start)),
+  )
+}
+
+/** Reports rows done of this round; a training that went on from a checkpoint counts what it found. */
+function progressOf(
+  { training, stepsPerEpoch }: Prepared,
+  plan: Plan,
+  { round }: Start,
+  stepsDone: number,
+  { client, onProgress }: TrainJobOptions,
+): (rows: number, loss?: number, heldOutLoss?: number) => void {
+  const rowsOfEpoch = training.examples.reduce((sum, example) => sum + example.ids.length, 0)
+  const total = rowsOfEpoch * plan.train.epochs
+  let done = Math.floor((stepsDone / stepsPerEpoch) * rowsOfEpoch)
+  const clock = new Clock(done)
+  return (rows, loss, heldOutLoss) => {
+    done += rows
+    onProgress?.({
+      phase: 'train',
+      client,
+      round,
+      done: Math.min(done, total),
+      total,
+      secondsLeft: clock.secondsLeft(done, total),
+      ...(loss === undefined ? {} : { loss }),
+      ...(heldOutLoss === undefined ? {} : { heldOutLoss }),
+    })
+  }
+}
+
+function checkpointIdentity(plan: Plan, start: Start, data: Dataset, client: string): CheckpointIdentity {
+  return { plan: planSha256(plan), client, round: String(start.round), start: start.sha256, data: dataDigest(data) }
+}
+
+/** SHA-256 of the examples' token ids, labels and counters, in order; cheap beside training on them. */
+export function dataDigest(data: Dataset): string {
+  const hash = createHash('sha256')
+  for (const { id, ids, labels } of data.examples) {
+    hash.update(new Int32Array([id, ids.length]))
+    hash.update(ids)
+    hash.update(labels)
+  }
+  return hash.digest('hex')
+}
