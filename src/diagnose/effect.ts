@@ -1,6 +1,8 @@
 /** Norms and inner products of what adapters do, from their factors: no dense product is formed. */
 import type { Adapter } from '../adapter/adapter.js'
+import { isConv1d } from '../adapter/peft-save.js'
 import { OneroundError } from '../errors.js'
+import { turn } from '../model/tensors.js'
 import type { FactorPair } from '../native/binding.js'
 import { native } from '../native/load.js'
 
@@ -40,7 +42,10 @@ export function effectOf(...parts: readonly Weighted[]): Map<string, TensorEffec
     }
     for (const { name, shape, values } of adapter.dense) {
       const [rows = 1, columns = 1] = shape.length === 1 ? [1, shape[0]] : shape
-      at(name, columns, rows).dense.push({ values, weight })
+      // GPT-2's Conv1D weights lie [in, out]; factors are about [out, in].
+      const isTurned = isConv1d(name.replace(/\.weight$/, ''))
+      const [inDim, outDim] = isTurned ? [rows, columns] : [columns, rows]
+      at(name, inDim, outDim).dense.push({ values: isTurned ? turn(values, rows, columns) : values, weight })
     }
   }
   return out

@@ -1,15 +1,15 @@
 /** A short run of one client's own training, with the points it passes: what can be known before training. */
 import type { Adapter } from '../adapter/adapter.js'
-import { order, toBatch } from '../data/batches.js'
+import { order } from '../data/batches.js'
 import type { Dataset, Example } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import { horizonOf, planOfArm } from '../federation/arms.js'
 import type { Model } from '../model/open.js'
-import { aborted, checkAborted, type JobOptions, threadsOf } from '../train/job.js'
-import { adamw } from '../train/local.js'
+import { exampleBatches } from '../train/example-batches.js'
+import { aborted, type JobOptions, threadsOf } from '../train/job.js'
+import { runSteps } from '../train/local.js'
+import { optimizerOf } from '../train/optimizer.js'
 import { type Prepared, prepare } from '../train/prepare.js'
-import { learningRateAt } from '../train/schedule.js'
-import { dropoutSeed } from '../train/seeds.js'
 import { openSession } from '../train/session.js'
 import { flatten, unflatten } from '../train/slots.js'
 import { initialStart } from '../train/start.js'
@@ -44,7 +44,7 @@ export function prepareLocal(data: Dataset, plan: Plan, o: JobOptions): Prepared
     })
   }
   const whole = planOfArm(plan, { rounds: 1, epochs: horizonOf(plan) })
-  return { ...prepare(data, whole, initialStart(whole), threadsOf(o), o.recompute ?? false), plan: whole }
+  return { ...prepare(data, whole, initialStart(whole), threadsOf(o), o.recompute), plan: whole }
 }
 
 /** The first `steps` optimizer steps of a client's training; the plan's schedule, order and dropout. */
@@ -55,20 +55,10 @@ export async function followLocally(
   steps: number,
   o: JobOptions = {},
 ): Promise<LocalPath> {
-  const {
-    training,
-    session: options,
-    perStep,
-    stepsPerEpoch,
-    steps: ofSteps,
-    schedule,
-    plan: whole,
-  } = prepareLocal(data, plan, o)
+  const { training, session: options, perStep, steps: ofSteps, schedule, plan: whole } = prepareLocal(data, plan, o)
   const { train } = whole
   const start = initialStart(whole)
   const session = openSession(base, options)
-  const stop = () => session.abort()
-  o.signal?.addEventListener('abort', stop)
   const count = Math.min(steps, ofSteps)
   const path: LocalPath = {
     points: [{ step: 0, adapter: start.trained }],
@@ -86,37 +76,30 @@ export async function followLocally(
   const began = performance.now()
   try {
     session.setParameters(flatten(start.trained.layers))
-    for (let done = 0; done < count; done++) {
-      checkAborted(o.signal)
-      const places = order(training.count, train.seed, Math.floor(done / stepsPerEpoch))
-      const first = (done % stepsPerEpoch) * perStep
-      const chosen = [...places.subarray(first, first + perStep)].flatMap((place) => training.examples[place] ?? [])
-      const batch = toBatch(chosen)
-      if (batch.labels.some((label) => label >= 0)) {
-        const result = await session.step(batch, {
-          ...adamw,
-          optimizer: train.optimizer,
-          momentum: train.momentum ?? 0,
-          nesterov: train.nesterov ?? false,
-          learningRate: learningRateAt(schedule, done),
-          weightDecay: train.weightDecay,
-          clipNorm: train.clipNorm,
-          seed: dropoutSeed(train.seed, done),
-        })
-        path.losses.push(result.loss)
-        path.rows += rowsOf(chosen)
-      }
-      path.steps = done + 1
-      if (keepAt.has(path.steps))
-        path.points.push({ step: path.steps, adapter: unflatten(whole.layers, session.parameters()) })
-      o.onProgress?.({ phase: 'short run', done: path.steps, total: count, secondsLeft: Number.NaN })
-    }
+    await runSteps({
+      session,
+      batchOf: exampleBatches(training.examples, perStep, 0, (epoch) => order(training.count, train.seed, epoch)),
+      steps: ofSteps,
+      stepsDone: 0,
+      stepsBefore: 0,
+      schedule,
+      optimizer: optimizerOf(train),
+      seed: train.seed,
+      signal: o.signal,
+      onStep({ step, loss, rows }) {
+        path.steps = step
+        path.losses.push(loss)
+        path.rows += rows
+        if (keepAt.has(step)) path.points.push({ step, adapter: unflatten(whole.layers, session.parameters()) })
+        o.onProgress?.({ phase: 'short run', done: step, total: count, secondsLeft: Number.NaN })
+      },
+      endsAfter: async (done) => done >= count,
+    })
   } catch (error) {
     if (o.signal?.aborted) throw aborted(error)
     if (!(error instanceof OneroundError) || error.code !== 'NUMERIC') throw error
     path.diverged = true
   } finally {
-    o.signal?.removeEventListener('abort', stop)
     session.close()
   }
   path.seconds = (performance.now() - began) / 1000

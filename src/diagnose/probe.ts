@@ -3,6 +3,7 @@ import type { Adapter } from '../adapter/adapter.js'
 import { toBatch } from '../data/batches.js'
 import type { Example } from '../data/dataset.js'
 import type { Model } from '../model/open.js'
+import { baseTensors, turn } from '../model/tensors.js'
 import type { MemoryBudget, NativeProbe, PointTerm, StepResult } from '../native/binding.js'
 import { native } from '../native/load.js'
 import { passShape } from '../train/budget.js'
@@ -44,12 +45,14 @@ export class Probe implements Disposable {
   /** tokens read forward and back so far */
   rows = 0
   readonly #native: NativeProbe
+  readonly #turned: ReadonlySet<string>
   readonly #signal: AbortSignal | undefined
   readonly #stop: () => void
 
   /** @param examples all that will be read; the longest sizes the passes */
   constructor(base: Model, plan: Plan, examples: readonly Example[], o: JobOptions = {}) {
     this.tensors = trainedTensors(base, plan)
+    this.#turned = new Set(baseTensors(base.spec).flatMap(({ name, turned }) => (turned ? [name] : [])))
     const perStep = plan.train.batch * plan.train.accumulate
     const options = { tensors: [...this.tensors], threads: threadsOf(o), ...passShape(examples, perStep) }
     const binding = native()
@@ -63,7 +66,9 @@ export class Probe implements Disposable {
 
   /** Moves to the base plus the given points; without any, to the base itself. */
   place(...points: readonly Point[]): Promise<void> {
-    return this.#run(() => this.#native.place(points.flatMap(({ adapter, scale }) => termsOf(adapter, scale))))
+    return this.#run(() =>
+      this.#native.place(points.flatMap(({ adapter, scale }) => termsOf(adapter, scale, this.#turned))),
+    )
   }
 
   /** The gradient of the examples' mean loss at the present point. @throws OneroundError NUMERIC where it is not finite */
@@ -122,8 +127,17 @@ export function total(parts: readonly Comparison[]): Comparison {
   ) as unknown as Comparison
 }
 
-function termsOf(adapter: Adapter, scale: number): PointTerm[] {
-  return adapter.layers
+function termsOf(adapter: Adapter, scale: number, turned: ReadonlySet<string>): PointTerm[] {
+  const factors = adapter.layers
     .filter((layer) => layer.rank > 0)
     .map(({ name, rank, scale: own, a, b }) => ({ tensor: `${name}.weight`, rank, weight: scale * own, a, b }))
+  const dense = adapter.dense.map(({ name, shape: [rows = 1, columns = 1], values }) => ({
+    tensor: name,
+    rank: 0,
+    weight: scale,
+    // The probe takes a dense term as the base's file lies.
+    a: turned.has(name) ? turn(values, rows, columns) : values,
+    b: new Float32Array(0),
+  }))
+  return [...factors, ...dense]
 }

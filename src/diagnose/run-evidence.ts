@@ -4,10 +4,12 @@ import { z } from 'zod'
 import type { Adapter } from '../adapter/adapter.js'
 import { loadAdapter } from '../adapter/folder.js'
 import { exactAggregate } from '../aggregate/exact.js'
+import { frozenFactors } from '../aggregate/frozen.js'
 import { OneroundError } from '../errors.js'
 import { type ArmName, planOfArm, shapeOf } from '../federation/arms.js'
 import { readItems } from '../federation/items.js'
 import type { ItemLosses } from '../federation/judge.js'
+import { closeRound } from '../federation/server.js'
 import { readRun } from '../run/folder.js'
 import { startOfRound } from '../train/start.js'
 import { type Plan, parsePlan } from '../update/plan.js'
@@ -106,5 +108,10 @@ export async function exactOf(run: RunEvidence, name: ArmName): Promise<Adapter>
   const before =
     shape.rounds === 1 ? undefined : await loadAdapter(join(run.folder, 'state', name, String(shape.rounds - 1)))
   const start = startOfRound(plan, shape.rounds, before)
-  return exactAggregate(plan, await updatesOf(run, name, shape.rounds), start.overlay)
+  const updates = await updatesOf(run, name, shape.rounds)
+  if (plan.train.trainable.kind === 'lora')
+    return exactAggregate(plan, updates, frozenFactors(start.overlay, start.dense))
+  // The mean of whole tensors is exact as it is served.
+  const closed = await closeRound(plan, start, updates)
+  return closed.last ? closed.served.adapter : closed.exact
 }

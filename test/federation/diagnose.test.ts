@@ -120,17 +120,11 @@ describe('one client', () => {
     expect(d.notes.join()).toMatch(/more than the budget/)
   })
 
-  test('of one batch, or diverging, gives no number', async () => {
+  test('of one batch gives no number, and a loss that grows is no training', async () => {
     const one = await tiny.planOf({ batch: 100, epochs: 1, rounds: 2 })
     const single = await diagnose({ plan: one, base: tiny.base, data: tiny.clients.north! })
     expect(single.verdict.missing[0]).toMatchObject({ reason: expect.stringMatching(/one batch/) })
     expect(single.travel).toHaveProperty('unknown')
-    const wild = await tiny.planOf({ learningRate: 10, clipNorm: 0, alpha: 1e20, warmup: 0, epochs: 8 })
-    const diverged = await diagnose({ plan: wild, base: tiny.base, data: tiny.clients.north!, budget: 100 })
-    expect(diverged.verdict.kind).toBe('not-enough-evidence')
-    expect(diverged.verdict.missing[0]?.reason).toMatch(/diverged at step .* not finite/)
-    expect(diverged.travel).toHaveProperty('unknown')
-    expectSound(diverged)
     expect(hasGrown([5, 4, 6, 7, 8, 9])).toBe(true)
     expect(hasGrown([5, 5.2, 5.3, 4.9, 5.1])).toBe(false)
   })
