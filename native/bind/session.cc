@@ -37,6 +37,8 @@ Napi::Function SessionObject::define(Napi::Env env) {
       {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
        InstanceAccessor<&SessionObject::budget>("budget"), InstanceMethod<&SessionObject::parameters>("parameters"),
        InstanceMethod<&SessionObject::set_parameters>("setParameters"),
+       InstanceMethod<&SessionObject::set_anchor>("setAnchor"),
+       InstanceMethod<&SessionObject::set_correction>("setCorrection"),
        InstanceMethod<&SessionObject::add_parameters>("addParameters"),
        InstanceMethod<&SessionObject::load_base>("loadBase"),
        InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
@@ -103,15 +105,26 @@ Napi::Value SessionObject::parameters(const Napi::CallbackInfo& info) {
   return to_float32(info.Env(), {p.values() + first, count});
 }
 
-void SessionObject::set_parameters(const Napi::CallbackInfo& info) {
+void SessionObject::copy_values(const Napi::CallbackInfo& info, float* to) {
   std::span<const float> values;
-  if (!ready(info.Env()) || !read_float32(info[0], "values", &values)) return;
-  const Parameters& p = session_->parameters();
-  if (static_cast<int64_t>(values.size()) != p.count()) {
-    refuse(info.Env(), "values", "a Float32Array of parameterCount numbers");
+  if (!read_float32(info[0], "values", &values)) return;
+  if (to == nullptr || static_cast<int64_t>(values.size()) != session_->parameters().count()) {
+    refuse(info.Env(), "values", "a Float32Array of parameterCount numbers for a session opened with room for it");
     return;
   }
-  std::copy(values.begin(), values.end(), p.values());
+  std::copy(values.begin(), values.end(), to);
+}
+
+void SessionObject::set_parameters(const Napi::CallbackInfo& info) {
+  if (ready(info.Env())) copy_values(info, session_->parameters().values());
+}
+
+void SessionObject::set_anchor(const Napi::CallbackInfo& info) {
+  if (ready(info.Env())) copy_values(info, session_->anchor());
+}
+
+void SessionObject::set_correction(const Napi::CallbackInfo& info) {
+  if (ready(info.Env())) copy_values(info, session_->correction());
 }
 
 void SessionObject::add_parameters(const Napi::CallbackInfo& info) {

@@ -68,6 +68,8 @@ bool read_session_options(Napi::Value value, SessionOptions* out) {
       !read_bool(object.Get("training"), "training", &out->training))
     return false;
   if (object.Has("recompute") && !read_bool(object.Get("recompute"), "recompute", &out->recompute)) return false;
+  if (object.Has("anchored") && !read_bool(object.Get("anchored"), "anchored", &out->anchored)) return false;
+  if (object.Has("corrected") && !read_bool(object.Get("corrected"), "corrected", &out->corrected)) return false;
   if (object.Has("cache") && !read_size(object.Get("cache"), "cache", 0, 1 << 20, &cache)) return false;
   out->cache = static_cast<int64_t>(cache);
   out->threads = static_cast<int>(threads);
@@ -109,6 +111,7 @@ bool read_step_options(Napi::Value value, StepOptions* out) {
                                                                    {"clipNorm", &StepOptions::clip_norm}};
   for (const auto& [name, member] : numbers)
     if (!read_double(object.Get(name), std::string("options.") + name, &(out->*member))) return false;
+  if (object.Has("proximal") && !read_double(object.Get("proximal"), "options.proximal", &out->proximal)) return false;
   std::string optimizer;
   size_t seed;
   if (!read_string(object.Get("optimizer"), "options.optimizer", &optimizer) ||

@@ -79,6 +79,7 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   if (o.training) {
     budget.gradients = session->parameters_->count() * kFloat;
     budget.optimizer = 2 * session->parameters_->count() * kFloat;
+    budget.gradients += (o.anchored + o.corrected) * session->parameters_->count() * kFloat;
   }
   if (o.cache > 0) budget.cache = KvCache::bytes(shape.layers, o.cache, shape.kv_width(), shape.heads);
   budget.activations = session->decoder_->activation_bytes();
@@ -114,6 +115,9 @@ Status Session::create(std::shared_ptr<const BaseWeights> base, SessionOptions o
     return Status::error(Code::memory, "no memory for the cache of keys and values", "Generate fewer tokens.");
   session->segments_.reserve(static_cast<size_t>(o.rows_per_pass));
   session->row_losses_.resize(static_cast<size_t>(o.rows_per_pass));
+  const auto count = static_cast<size_t>(session->parameters_->count());
+  if (o.anchored) session->anchor_.resize(count);
+  if (o.corrected) session->correction_.resize(count);
   *out = std::move(session);
   return Status::ok();
 }

@@ -20,6 +20,8 @@ struct SessionOptions {
   bool training = true;
   bool recompute = false;  // keep only each block's input and compute the block again in the backward pass
   int64_t cache = 0;       // tokens of the generation cache; 0: none
+  // Room for what a strategy adds to the gradient (train/local_terms.h): parameters to stay near, a correction.
+  bool anchored = false, corrected = false;
 };
 
 struct MemoryBudget {
@@ -42,6 +44,7 @@ struct StepOptions {
   double momentum = 0;
   bool nesterov = false;
   double learning_rate = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0, clip_norm = 0;
+  double proximal = 0;  // mu of the pull towards the anchor; not in the loss that is told
   uint32_t seed = 0;
 };
 
@@ -63,6 +66,9 @@ class Session {
   const Backend& backend() const { return backend_->table(); }
   const BaseWeights& base() const { return *base_; }
   void load_base();
+  // Null where the session was not opened with it; else as many numbers as there are parameters.
+  float* anchor() { return anchor_.empty() ? nullptr : anchor_.data(); }
+  float* correction() { return correction_.empty() ? nullptr : correction_.data(); }
 
   // The checks that every batch must pass before a job starts.
   Status check(const Batch& batch) const;
@@ -83,6 +89,8 @@ class Session {
   template <class Pass>
   Status for_passes(const Batch& batch, const Pass& pass);
   void optimize(const StepOptions& options, double gradient_norm);
+  // The strategy's terms on top of the data's gradient, and its norm again.
+  Status add_local_terms(const StepOptions& options, StepResult* out);
 
   std::shared_ptr<const BaseWeights> base_;
   SessionOptions options_;
@@ -92,6 +100,7 @@ class Session {
   KvCache cache_;
   std::vector<Segment> segments_;
   std::vector<double> row_losses_;
+  std::vector<float> anchor_, correction_;
   MemoryBudget budget_;
 };
 

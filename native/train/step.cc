@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "train/local_terms.h"
 #include "train/session.h"
 
 namespace oneround {
@@ -75,8 +76,21 @@ void Session::optimize(const StepOptions& o, double gradient_norm) {
   }
 }
 
+Status Session::add_local_terms(const StepOptions& options, StepResult* out) {
+  const bool pulls = !anchor_.empty() && options.proximal > 0;
+  if (!pulls && correction_.empty()) return Status::ok();
+  if (pulls) add_proximal(*parameters_, anchor_.data(), options.proximal);
+  if (!correction_.empty()) add_correction(*parameters_, correction_.data());
+  const Backend& backend = backend_->table();
+  out->gradient_norm = std::sqrt(backend.squared_norm(backend.self, parameters_->gradient(), parameters_->count()));
+  if (std::isfinite(out->gradient_norm)) return Status::ok();
+  return Status::error(Code::numeric, "the gradient with the strategy's terms is not finite",
+                       "Lower mu or the learning rate.");
+}
+
 Status Session::step(const Batch& batch, const StepOptions& options, const std::atomic<bool>& abort, StepResult* out) {
   if (Status s = gradient(batch, options.seed, abort, out); !s.is_ok()) return s;
+  if (Status s = add_local_terms(options, out); !s.is_ok()) return s;
   optimize(options, out->gradient_norm);
   return Status::ok();
 }

@@ -13,6 +13,11 @@ export const STREAM = {
   dirichletOrder: 5,
   quantity: 6,
   generate: 7,
+  participation: 8,
+  clientSpeed: 9,
+  /** this and the next plus 256 times the client's place */
+  clientDropout: 10,
+  visitDuration: 11,
 } as const
 
 const WEYL = [0x9e3779b9, 0xbb67ae85] as const

@@ -15,7 +15,7 @@ import { boundsOf } from './gap.js'
 import { lossAt, measureLambda } from './lambda.js'
 import { rowsOf } from './local-path.js'
 import { Probe } from './probe.js'
-import { type RunEvidence, updatesOf } from './run-evidence.js'
+import { placeOf, type RunEvidence, updatesOf } from './run-evidence.js'
 import { measureSmoothness } from './smoothness.js'
 import { baseNorms, measureTravel } from './travel.js'
 import { type Diagnosis, isKnown } from './types.js'
@@ -95,6 +95,6 @@ export async function measureReasons(
 function statesOf(run: RunEvidence, name: ArmName): Promise<Adapter[]> {
   const rounds = shapeOf(name)?.rounds ?? 1
   return Promise.all(
-    Array.from({ length: rounds - 1 }, (_, i) => loadAdapter(join(run.folder, 'state', name, String(i + 1)))),
+    Array.from({ length: rounds - 1 }, (_, i) => loadAdapter(join(run.folder, 'state', placeOf(name), String(i + 1)))),
   )
 }

@@ -6,7 +6,7 @@ import { loadAdapter } from '../adapter/folder.js'
 import { exactAggregate } from '../aggregate/exact.js'
 import { frozenFactors } from '../aggregate/frozen.js'
 import { OneroundError } from '../errors.js'
-import { type ArmName, planOfArm, shapeOf } from '../federation/arms.js'
+import { type ArmName, horizonOf, planOfArm, shapeOf } from '../federation/arms.js'
 import { readItems } from '../federation/items.js'
 import type { ItemLosses } from '../federation/judge.js'
 import { closeRound } from '../federation/server.js'
@@ -17,7 +17,7 @@ import { readUpdate, type Update } from '../update/update.js'
 
 const number = z.number()
 const arm = z.object({
-  name: z.string().max(32),
+  name: z.string().max(80),
   client: z.string().max(64).optional(),
   overall: z.object({ loss: number, tokens: number }),
   bytesUp: number,
@@ -40,6 +40,9 @@ export interface RunEvidence {
   seconds: Record<string, number>
 }
 
+/** An arm's name as a part of a path, as a run folder has it. */
+export const placeOf = (arm: string) => arm.replaceAll(':', '-')
+
 export async function readRunEvidence(folder: string): Promise<RunEvidence> {
   const { plan: text, state } = await readRun(folder)
   const plan = parsePlan(text, join(folder, 'plan.json'))
@@ -51,13 +54,15 @@ export async function readRunEvidence(folder: string): Promise<RunEvidence> {
     const [kind, ...rest] = key.split('/')
     if (kind === 'data' && typeof value === 'string') data.push([rest.join('/'), value])
     if (kind === 'seconds' && typeof value === 'number') seconds.push([rest.join('/'), value])
-    if (kind !== 'arm' || rest[0] === 'client' || !/^(base|pooled|\d+x\d+)$/.test(rest[0] ?? '')) continue
+    const name = rest.join('/')
+    // An ablation is a result of no federation.
+    if (kind !== 'arm' || !(name === 'base' || name === 'pooled' || (shapeOf(name) && !shapeOf(name)?.leak))) continue
     const parsed = z.array(arm).length(1).safeParse(value)
     if (!parsed.success) continue
-    const name = rest[0] as string
     arms.set(name, parsed.data[0] as RunArm)
-    const file = join(folder, 'items', `${name}.json`)
-    if (Object.hasOwn(state.files, `items/${name}.json`)) items.set(name, await readItems(file))
+    const place = `items/${placeOf(name)}.json`
+    const file = join(folder, place)
+    if (Object.hasOwn(state.files, place)) items.set(name, await readItems(file))
   }
   const listed = plan.clients.map((client) => client.name)
   const clients = (listed.length > 0 ? listed : data.map(([client]) => client)).sort()
@@ -74,11 +79,15 @@ export async function readRunEvidence(folder: string): Promise<RunEvidence> {
 
 /** The arms to compare: one round of E epochs, and the most rounds among those with the same horizon. */
 export function armsAtHorizon({ plan, arms }: RunEvidence): { one?: ArmName; several?: ArmName } {
-  const horizon = plan.rounds * plan.train.epochs
+  const horizon = horizonOf(plan)
   const shapes = [...arms.keys()].flatMap((name) => {
     const shape = shapeOf(name)
-    return shape !== undefined && shape.rounds * shape.epochs === horizon ? [{ name: name as ArmName, ...shape }] : []
+    return shape !== undefined && Math.abs(shape.rounds * shape.epochs - horizon) < 1e-6
+      ? [{ name: name as ArmName, ...shape }]
+      : []
   })
+  // The plan's own rule comes before arms whose names say another one.
+  shapes.sort((a, b) => a.name.split(':').length - b.name.split(':').length)
   const one = shapes.find((shape) => shape.rounds === 1)
   const several = shapes.filter((shape) => shape.rounds > 1).sort((a, b) => b.rounds - a.rounds)[0]
   return { ...(one ? { one: one.name } : {}), ...(several ? { several: several.name } : {}) }
@@ -93,7 +102,7 @@ export async function updatesOf(
   const armPlan = planOfArm(plan, shapeOf(name) ?? { rounds: 1, epochs: 1 })
   return Promise.all(
     clients.map((client) =>
-      readUpdate(join(folder, 'updates', name, String(round), `${client}.update.safetensors`), armPlan),
+      readUpdate(join(folder, 'updates', placeOf(name), String(round), `${client}.update.safetensors`), armPlan),
     ),
   )
 }
@@ -106,7 +115,19 @@ export async function exactOf(run: RunEvidence, name: ArmName): Promise<Adapter>
   }
   const plan = planOfArm(run.plan, shape)
   const before =
-    shape.rounds === 1 ? undefined : await loadAdapter(join(run.folder, 'state', name, String(shape.rounds - 1)))
+    shape.rounds === 1
+      ? undefined
+      : await loadAdapter(join(run.folder, 'state', placeOf(name), String(shape.rounds - 1)))
+  const rule = plan.strategy ?? { name: 'fedavg', serverLearningRate: 1 }
+  if ((rule.name !== 'fedavg' && rule.name !== 'fedprox') || rule.serverLearningRate !== 1) {
+    throw new OneroundError(
+      'UNSUPPORTED',
+      `Where ${name} ended cannot be told from its updates: its server follows ${rule.name}.`,
+      {
+        fix: 'Compare the adapters of arms whose server takes the mean.',
+      },
+    )
+  }
   const start = startOfRound(plan, shape.rounds, before)
   const updates = await updatesOf(run, name, shape.rounds)
   if (plan.train.trainable.kind === 'lora')

@@ -76,7 +76,9 @@ async function measureArms(
     result.verdict = notEnough({ reason: 'one client is no federation', enough: 'at least two clients' })
   } else {
     const shape = shapeOf(one) ?? { rounds: 1, epochs: run.plan.train.epochs }
-    result.similarity = await measureSimilarity(planOfArm(run.plan, shape), await updatesOf(run, one, 1))
+    result.similarity = await tried(async () =>
+      measureSimilarity(planOfArm(run.plan, shape), await updatesOf(run, one, 1)),
+    )
   }
   const ends = await tried(async () => ({
     one: await exactOf(run, one),
@@ -99,7 +101,7 @@ async function tried<T extends object>(work: () => Promise<T>): Promise<Known<T>
   try {
     return await work()
   } catch (error) {
-    if (error instanceof OneroundError && ['NOT_FOUND', 'MALFORMED', 'MISMATCH'].includes(error.code))
+    if (error instanceof OneroundError && ['NOT_FOUND', 'MALFORMED', 'MISMATCH', 'UNSUPPORTED'].includes(error.code))
       return { unknown: error.message }
     throw error
   }

@@ -116,6 +116,10 @@ export interface SessionOptions {
   recompute?: boolean
   /** tokens of the generation cache, at most longestExample; without it the session cannot generate */
   cache?: number
+  /** room for `setAnchor`; default false */
+  anchored?: boolean
+  /** room for `setCorrection`; default false */
+  corrected?: boolean
 }
 
 /** Bytes that a session will hold, before it is made. */
@@ -155,6 +159,8 @@ export interface StepOptions {
   weightDecay: number
   /** 0: no clipping */
   clipNorm: number
+  /** mu of mu/2 ||w - anchor||^2 over merged weights (s B A; dense tensors themselves); its gradient is added before clipping. Default 0 */
+  proximal?: number
   /** key of the dropout masks */
   seed: number
 }
@@ -183,6 +189,10 @@ export interface NativeSession {
   /** copies the flat parameters out: all, or `count` from `first` on */
   parameters(first?: number, count?: number): Float32Array
   setParameters(values: Float32Array): void
+  /** the parameters that `proximal` pulls towards; only in a session that is `anchored` */
+  setAnchor(values: Float32Array): void
+  /** is added to every step's gradient before clipping; only in a session that is `corrected` */
+  setCorrection(values: Float32Array): void
   /** parameters[first + i] += values[i], in f32 */
   addParameters(first: number, values: Float32Array): void
   /** dense slots take the base's values */
