@@ -12,20 +12,6 @@ namespace oneround::bind {
 
 namespace {
 
-// The base behind a Weights object; null after throwing.
-std::shared_ptr<const BaseWeights> read_weights(Napi::Value value) {
-  Napi::Object object;
-  if (!read_object(value, "weights", &object)) return nullptr;
-  const Weights* weights = Weights::unwrap(object);
-  if (weights == nullptr) {
-    refuse(value.Env(), "weights", "a Weights object");
-    return nullptr;
-  }
-  if (weights->base() == nullptr)
-    throw_status(value.Env(), Status::error(Code::closed, "the weights are closed", "Open the model again."));
-  return weights->base();
-}
-
 Status out_of_memory() {
   return Status::error(Code::memory, "the session does not fit in memory", "Lower the batch, the cutoff or the rank.");
 }

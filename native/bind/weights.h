@@ -33,6 +33,9 @@ class Weights : public Napi::ObjectWrap<Weights> {
   int64_t bytes_ = 0;
 };
 
+// The base behind a Weights object; null after throwing.
+std::shared_ptr<const BaseWeights> read_weights(Napi::Value value);
+
 void init_weights(Napi::Env env, Napi::Object exports);
 
 }  // namespace oneround::bind

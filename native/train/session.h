@@ -71,6 +71,8 @@ class Session {
   // Operations since the last call; empty where nothing is measured.
   std::vector<OperationProfile> take_profile();
   Parameters& parameters() { return *parameters_; }
+  const Parameters& parameters() const { return *parameters_; }
+  const Backend& backend() const { return profiled_ == nullptr ? backend_->table() : profiled_->table(); }
   const BaseWeights& base() const { return *base_; }
   void load_base();
   // Null where the session was not opened with it; else as many numbers as there are parameters.
@@ -108,7 +110,6 @@ class Session {
   std::shared_ptr<const BaseWeights> base_;
   SessionOptions options_;
   std::unique_ptr<Parameters> parameters_;
-  const Backend& backend() const { return profiled_ == nullptr ? backend_->table() : profiled_->table(); }
 
   std::unique_ptr<CpuBackend> backend_;
   std::unique_ptr<ProfiledBackend> profiled_;

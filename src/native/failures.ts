@@ -69,5 +69,8 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
     probeProduct: guardedCall(binding.probeProduct as Call) as NativeBinding['probeProduct'],
     Weights: guardedClass(binding.Weights),
     Session: guardedClass(binding.Session),
+    Probe: guardedClass(binding.Probe),
+    probeBudget: guardedCall(binding.probeBudget as Call) as NativeBinding['probeBudget'],
+    squaredNorms: guardedCall(binding.squaredNorms as Call) as NativeBinding['squaredNorms'],
   }
 }
