@@ -5,9 +5,52 @@ namespace oneround {
 namespace {
 
 Weight overlay_a(const Overlay& o, int64_t in) {
-  return {o.a.data(), Type::f32, o.dense() ? static_cast<int64_t>(o.a.size()) / in : o.rank, in, 0, false};
+  return {o.a.data(), Type::f32, o.dense() ? static_cast<int64_t>(o.a.size()) / in : o.rank, in, 0, false, true};
 }
-Weight overlay_b(const Overlay& o, int64_t out) { return {o.b.data(), Type::f32, out, o.rank, 0, false}; }
+Weight overlay_b(const Overlay& o, int64_t out) { return {o.b.data(), Type::f32, out, o.rank, 0, false, true}; }
+
+bool drops(const LinearLayer& layer, const uint32_t* dropout_seed) {
+  return dropout_seed != nullptr && layer.has_lora() && layer.dropout.rate > 0;
+}
+
+// Factors that cannot be part of the layer's product: dropout stands between x and them, or a core between the two.
+bool stands_apart(const LinearLayer& layer, const uint32_t* dropout_seed) {
+  return layer.has_core() || drops(layer, dropout_seed);
+}
+
+// The layer's weight and, where nothing stands between, its factors.
+LinearPart part_of(const LayerUse& use, float* u, const uint32_t* dropout_seed) {
+  const LinearLayer& layer = *use.layer;
+  LinearPart part{layer.weight, use.y, {}, {}, {}, 0};
+  if (!layer.has_lora() || stands_apart(layer, dropout_seed)) return part;
+  part.a = weight_of(layer.a);
+  part.b = weight_of(layer.b);
+  part.u = matrix(u, use.y.rows, layer.rank());
+  part.scale = layer.scale;
+  return part;
+}
+
+void overlay_forward(const Backend& backend, const Overlay& overlay, const Matrix& x, const Matrix& y,
+                     const LinearScratch& scratch) {
+  if (overlay.dense()) {
+    backend.linear(backend.self, x, overlay_a(overlay, x.cols), y, 1.0f, true);
+    return;
+  }
+  const Matrix inner = matrix(scratch.overlay_u, x.rows, overlay.rank);
+  backend.linear(backend.self, x, overlay_a(overlay, x.cols), inner, 1.0f, false);
+  backend.linear(backend.self, inner, overlay_b(overlay, y.cols), y, 1.0f, true);
+}
+
+void overlay_backward(const Backend& backend, const Overlay& overlay, const Matrix& d_y, const Matrix& d_x,
+                      const LinearScratch& scratch) {
+  if (overlay.dense()) {
+    backend.linear_d_x(backend.self, d_y, overlay_a(overlay, d_x.cols), d_x, 1.0f, true);
+    return;
+  }
+  const Matrix d_inner = matrix(scratch.overlay_u, d_x.rows, overlay.rank);
+  backend.linear_d_x(backend.self, d_y, overlay_b(overlay, d_y.cols), d_inner, 1.0f, false);
+  backend.linear_d_x(backend.self, d_inner, overlay_a(overlay, d_x.cols), d_x, 1.0f, true);
+}
 
 // What B is applied to: u [rows, rank], or R u where there is a core.
 Matrix core_forward(const Backend& backend, const LinearLayer& layer, const Matrix& u, const LinearScratch& scratch) {
@@ -26,75 +69,89 @@ void core_backward(const Backend& backend, const LinearLayer& layer, const Matri
   backend.linear_d_x(backend.self, d_v, weight_of(layer.core), d_u, 1.0f, false);
 }
 
-}  // namespace
-
-void linear_forward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& y, float* u,
-                    const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments) {
-  void* self = backend.self;
-  backend.linear(self, x, layer.weight, y, 1.0f, false);
-  if (layer.bias != nullptr) backend.add_bias(self, layer.bias, y);
-  if (layer.overlay != nullptr) {
-    const Overlay& overlay = *layer.overlay;
-    if (overlay.dense()) {
-      backend.linear(self, x, overlay_a(overlay, x.cols), y, 1.0f, true);
-    } else {
-      const Matrix inner = matrix(scratch.overlay_u, x.rows, overlay.rank);
-      backend.linear(self, x, overlay_a(overlay, x.cols), inner, 1.0f, false);
-      backend.linear(self, inner, overlay_b(overlay, y.cols), y, 1.0f, true);
-    }
-  }
-  if (!layer.has_lora()) return;
+// y += scale B [R] A dropout(x) where a core or dropout keeps the factors out of the layer's product.
+void apart_forward(const Backend& backend, const LayerUse& use, const Matrix& x, const LinearScratch& scratch,
+                   const uint32_t* dropout_seed, Segments segments) {
+  const LinearLayer& layer = *use.layer;
   Matrix input = x;
-  if (dropout_seed != nullptr && layer.dropout.rate > 0) {
+  if (drops(layer, dropout_seed)) {
     input = matrix(scratch.dropped, x.rows, x.cols);
-    backend.dropout(self, x, input, {layer.dropout.rate, *dropout_seed, layer.dropout.layer}, segments, false);
+    backend.dropout(backend.self, x, input, {layer.dropout.rate, *dropout_seed, layer.dropout.layer}, segments, false);
   }
-  const Matrix inner = matrix(u, x.rows, layer.rank());
-  backend.linear(self, input, weight_of(layer.a), inner, 1.0f, false);
-  backend.linear(self, core_forward(backend, layer, inner, scratch), weight_of(layer.b), y, layer.scale, true);
+  const Matrix u = matrix(use.u, x.rows, layer.rank());
+  backend.linear(backend.self, input, weight_of(layer.a), u, 1.0f, false);
+  backend.linear(backend.self, core_forward(backend, layer, u, scratch), weight_of(layer.b), use.y, layer.scale, true);
 }
 
-void linear_backward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& d_y,
-                     const Matrix& d_x, bool accumulate, float* u, const LinearScratch& scratch,
-                     const uint32_t* dropout_seed, Segments segments) {
-  void* self = backend.self;
-  const bool wants_input = d_x.data != nullptr;
-  if (layer.d_bias != nullptr) backend.bias_backward(self, d_y, layer.d_bias, segments);
-  if (layer.d_weight.data != nullptr && layer.weight.transposed)
-    backend.linear_d_w(self, x, d_y, layer.d_weight, 1.0f, segments);
-  else if (layer.d_weight.data != nullptr)
-    backend.linear_d_w(self, d_y, x, layer.d_weight, 1.0f, segments);
-  if (wants_input) backend.linear_d_x(self, d_y, layer.weight, d_x, 1.0f, accumulate);
-  if (wants_input && layer.overlay != nullptr) {
-    const Overlay& overlay = *layer.overlay;
-    if (overlay.dense()) {
-      backend.linear_d_x(self, d_y, overlay_a(overlay, x.cols), d_x, 1.0f, true);
-    } else {
-      const Matrix d_inner = matrix(scratch.overlay_u, x.rows, overlay.rank);
-      backend.linear_d_x(self, d_y, overlay_b(overlay, d_y.cols), d_inner, 1.0f, false);
-      backend.linear_d_x(self, d_inner, overlay_a(overlay, x.cols), d_x, 1.0f, true);
-    }
-  }
-  if (!layer.has_lora()) return;
-  const bool drops = dropout_seed != nullptr && layer.dropout.rate > 0;
-  const Dropout dropout{layer.dropout.rate, drops ? *dropout_seed : 0, layer.dropout.layer};
-  const Matrix inner = matrix(u, x.rows, layer.rank()), d_inner = matrix(scratch.lora_d, x.rows, layer.rank());
-  if (layer.d_b.rows > 0) backend.linear_d_w(self, d_y, inner, layer.d_b, layer.scale, segments);
-  if (layer.has_core())
-    core_backward(backend, layer, inner, d_y, d_inner, scratch, segments);
-  else if (wants_input || layer.d_a.rows > 0)
-    backend.linear_d_x(self, d_y, weight_of(layer.b), d_inner, layer.scale, false);
+// The same, backwards, for factors that are not part of the layer's product.
+void apart_backward(const Backend& backend, const LayerUse& use, const Matrix& x, const Matrix& d_u, const Matrix& d_x,
+                    const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments) {
+  const LinearLayer& layer = *use.layer;
+  const bool dropping = drops(layer, dropout_seed);
+  const Dropout dropout{layer.dropout.rate, dropping ? *dropout_seed : 0, layer.dropout.layer};
   const Matrix dropped = matrix(scratch.dropped, x.rows, x.cols);
+  if (layer.has_core())
+    core_backward(backend, layer, matrix(use.u, x.rows, layer.rank()), use.y, d_u, scratch, segments);
+  else
+    backend.linear_d_x(backend.self, use.y, weight_of(layer.b), d_u, layer.scale, false);
   if (layer.d_a.rows > 0) {
-    if (drops) backend.dropout(self, x, dropped, dropout, segments, false);
-    backend.linear_d_w(self, d_inner, drops ? dropped : x, layer.d_a, 1.0f, segments);
+    if (dropping) backend.dropout(backend.self, x, dropped, dropout, segments, false);
+    backend.linear_d_w(backend.self, d_u, dropping ? dropped : x, layer.d_a, 1.0f, segments);
   }
-  if (!wants_input) return;
-  if (drops) {
-    backend.linear_d_x(self, d_inner, weight_of(layer.a), dropped, 1.0f, false);
-    backend.dropout(self, dropped, d_x, dropout, segments, true);
-  } else {
-    backend.linear_d_x(self, d_inner, weight_of(layer.a), d_x, 1.0f, true);
+  if (d_x.data == nullptr) return;
+  if (!dropping) {
+    backend.linear_d_x(backend.self, d_u, weight_of(layer.a), d_x, 1.0f, true);
+    return;
+  }
+  backend.linear_d_x(backend.self, d_u, weight_of(layer.a), dropped, 1.0f, false);
+  backend.dropout(backend.self, dropped, d_x, dropout, segments, true);
+}
+
+}  // namespace
+
+void linear_forward(const Backend& backend, std::span<const LayerUse> uses, const Matrix& x,
+                    const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments) {
+  void* self = backend.self;
+  LinearPart parts[kMostParts];
+  for (size_t i = 0; i < uses.size(); i++) parts[i] = part_of(uses[i], uses[i].u, dropout_seed);
+  backend.linear_parts(self, x, parts, static_cast<int64_t>(uses.size()));
+  for (const LayerUse& use : uses) {
+    const LinearLayer& layer = *use.layer;
+    if (layer.bias != nullptr) backend.add_bias(self, layer.bias, use.y);
+    if (layer.overlay != nullptr) overlay_forward(backend, *layer.overlay, x, use.y, scratch);
+    if (stands_apart(layer, dropout_seed)) apart_forward(backend, use, x, scratch, dropout_seed, segments);
+  }
+}
+
+void linear_backward(const Backend& backend, std::span<const LayerUse> uses, const Matrix& x, const Matrix& d_x,
+                     const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments) {
+  void* self = backend.self;
+  LinearPart parts[kMostParts];
+  bool factors = false;
+  for (size_t i = 0; i < uses.size(); i++) {
+    float* d_u = scratch.lora_d + static_cast<int64_t>(i) * x.rows * scratch.widest_rank;
+    parts[i] = part_of(uses[i], d_u, dropout_seed);
+    factors = factors || (parts[i].u.data != nullptr && uses[i].layer->d_a.rows > 0);
+  }
+  if (factors || d_x.data != nullptr)
+    backend.linear_parts_d_x(self, parts, static_cast<int64_t>(uses.size()), d_x, false);
+  for (size_t i = 0; i < uses.size(); i++) {
+    const LinearLayer& layer = *uses[i].layer;
+    const Matrix& d_y = uses[i].y;
+    if (layer.d_bias != nullptr) backend.bias_backward(self, d_y, layer.d_bias, segments);
+    if (layer.d_weight.data != nullptr && layer.weight.transposed)
+      backend.linear_d_w(self, x, d_y, layer.d_weight, 1.0f, segments);
+    else if (layer.d_weight.data != nullptr)
+      backend.linear_d_w(self, d_y, x, layer.d_weight, 1.0f, segments);
+    if (d_x.data != nullptr && layer.overlay != nullptr) overlay_backward(backend, *layer.overlay, d_y, d_x, scratch);
+    if (!layer.has_lora()) continue;
+    const Matrix inner = matrix(uses[i].u, x.rows, layer.rank());
+    if (layer.d_b.rows > 0) backend.linear_d_w(self, d_y, inner, layer.d_b, layer.scale, segments);
+    if (stands_apart(layer, dropout_seed))
+      apart_backward(backend, uses[i], x, matrix(scratch.lora_d, x.rows, layer.rank()), d_x, scratch, dropout_seed,
+                     segments);
+    else if (layer.d_a.rows > 0)
+      backend.linear_d_w(self, parts[i].u, x, layer.d_a, 1.0f, segments);
   }
 }
 
