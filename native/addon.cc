@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include "bind/aggregate.h"
+#include "bind/convert.h"
 #include "bind/probe.h"
 #include "bind/session.h"
 #include "bind/system.h"
@@ -11,6 +12,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   oneround::bind::init_weights(env, exports);
   oneround::bind::init_session(env, exports);
   oneround::bind::init_aggregate(env, exports);
+  oneround::bind::init_convert(env, exports);
   oneround::bind::init_probe(env, exports);
   return exports;
 }

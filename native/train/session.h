@@ -19,7 +19,8 @@ struct SessionOptions {
   int64_t longest_example = 0;
   bool training = true;
   bool recompute = false;  // keep only each block's input and compute the block again in the backward pass
-  int64_t cache = 0;       // tokens of the generation cache; 0: none
+  int64_t cache = 0;       // tokens of the generation cache of one sequence; 0: none
+  int64_t sequences = 1;   // texts that the cache holds side by side
   // Room for what a strategy adds to the gradient (train/local_terms.h): parameters to stay near, a correction.
   bool anchored = false, corrected = false;
 };
@@ -35,6 +36,8 @@ struct Batch {
   std::vector<int32_t> labels;  // [rows], negative: no loss
   std::vector<int32_t> lengths;
   std::vector<uint32_t> dropout_counters;  // one an example
+  // Empty, or one an example: the example that it goes on from, -1 for none (Segment). Then the batch is one pass.
+  std::vector<int32_t> parents;
 };
 
 enum class Optimizer { adamw, sgd };
@@ -72,15 +75,21 @@ class Session {
 
   // The checks that every batch must pass before a job starts.
   Status check(const Batch& batch) const;
+  Status check_parents(const Batch& batch) const;
   Status step(const Batch& batch, const StepOptions& options, const std::atomic<bool>& abort, StepResult* out);
   Status gradient(const Batch& batch, uint32_t seed, const std::atomic<bool>& abort, StepResult* out);
   // Summed loss and labelled tokens of each example.
   Status evaluate(const Batch& batch, const std::atomic<bool>& abort, std::vector<double>* losses,
                   std::vector<int32_t>* tokens);
-  // Generation: the prompt, then one token at a time; logits [V] of what comes next.
-  Status check_tokens(std::span<const int32_t> ids, bool first) const;
-  Status prefill(std::span<const int32_t> ids, const std::atomic<bool>& abort, std::vector<float>* logits);
-  Status next(int32_t id, const std::atomic<bool>& abort, std::vector<float>* logits);
+  // Generation: a sequence's prompt, then one token at a time; logits [V] of what comes next.
+  Status check_prompt(std::span<const int32_t> ids, int32_t sequence) const;
+  Status prefill(std::span<const int32_t> ids, int32_t sequence, const std::atomic<bool>& abort,
+                 std::vector<float>* logits);
+  // One more token of each of some sequences, which have their prompts; logits [count, V]. A session of one sequence
+  // takes the way that is fastest for a single text.
+  Status check_next(std::span<const int32_t> ids, std::span<const int32_t> sequences) const;
+  Status next(std::span<const int32_t> ids, std::span<const int32_t> sequences, const std::atomic<bool>& abort,
+              std::vector<float>* logits);
   Status logits(const Batch& batch, const std::atomic<bool>& abort, std::vector<float>* out);
 
  private:

@@ -10,9 +10,9 @@ import type { Update } from '../update/update.js'
 import { frozenFactors } from './frozen.js'
 import { type LayerJobs, overLayers } from './layers.js'
 import type { LayerSum } from './method.js'
-import { byClient, layerSums } from './sums.js'
+import { byClient, checkOverlay, layerSum, summandOf } from './sums.js'
 import { svdLayer } from './svd.js'
-import { resolveWeights } from './weights.js'
+import { resolveWeights, weightOf } from './weights.js'
 
 /**
  * sum_i p_i s_i B_i A_i + overlay, at its numeric rank: B = U sqrt(S), A = sqrt(S) V', scale 1, directions in
@@ -27,11 +27,17 @@ export async function exactAggregate(
   jobs: LayerJobs = {},
 ): Promise<Adapter> {
   const sorted = byClient(updates)
-  const weights = resolveWeights(
-    plan.aggregate.weights,
+  const { weights } = plan.aggregate
+  const shares = resolveWeights(
+    weights,
     sorted.map((update) => update.info),
   )
-  return splitSums(plan, layerSums(plan.layers, sorted, weights, overlay), jobs)
+  checkOverlay(plan.layers, overlay)
+  const summands = sorted.map((update) =>
+    summandOf(update, weightOf(weights, update.info), shares[update.info.client] ?? 0),
+  )
+  const sums = plan.layers.map((layer) => fromFactors(layerSum(layer, summands, weights, overlay)))
+  return splitSums(plan, sums, jobs)
 }
 
 /**
@@ -98,4 +104,9 @@ async function restOf({ name, in: inDim, out, rank, scale, a, b }: AdapterLayer,
     shape: isTurned ? [inDim, out] : [out, inDim],
     values: isTurned ? turn(values, out, inDim) : values,
   }
+}
+
+/** At full rank the dense sum has nothing to save, and the factors of a round's start must be in svd form. */
+function fromFactors({ dense: _, ...sum }: LayerSum): LayerSum {
+  return sum
 }

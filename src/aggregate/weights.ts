@@ -21,7 +21,7 @@ export function resolveWeights(weights: Weights, infos: readonly UpdateInfo[]): 
   return Object.fromEntries(infos.map((info, i) => [info.client, (raw[i] ?? 0) / total]))
 }
 
-/** How much one update counts, before the weights are made to sum to 1. */
+/** What a client counts before the weights are made to sum to 1: a count, 1, or the number given. Finite, at least 0. */
 export function weightOf(weights: Weights, info: UpdateInfo): number {
   return checked(info.client, rawWeight(weights, info))
 }

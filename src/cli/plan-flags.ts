@@ -128,7 +128,10 @@ export function withPlanFlags(command: Command): Command {
     )
     .option('--patience <n>', 'stop after n such looks without a new best loss; the best parameters are sent', count)
     .option('--held-out <x>', "part of each client's examples that is kept for judging, 0 to below 1", number)
-    .option('--method <name>', 'updates to adapter: svd, stack, fedit; of full updates fedavg')
+    .option(
+      '--method <name>',
+      'updates to adapter: svd, stack, fedit, residual, ties, .. (oneround aggregate --help lists all); of full updates fedavg',
+    )
     .option('--aggregate-rank <n>', 'rank of the aggregate: auto or a number', autoOrCount)
     .option('--weights <rule>', 'examples, tokens, uniform, or a=0.3,b=0.7', weights)
     .option('--share <list>', 'what an update may tell: examples, tokens, losses, or none', (text) =>

@@ -84,6 +84,7 @@ function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
     a.training !== b.training ||
     a.recompute !== b.recompute ||
     a.cache !== b.cache ||
+    a.sequences !== b.sequences ||
     a.anchored !== b.anchored ||
     a.corrected !== b.corrected
   )

@@ -129,9 +129,28 @@ const share = z
   // One order, so that the plan's hash does not depend on how it was typed.
   .transform((fields) => SHARES.filter((field) => fields.includes(field)))
 
+/** Methods that need nothing but the updates; src/aggregate/table.ts says what each is. */
+export const METHODS = [
+  'svd',
+  'stack',
+  'fedit',
+  'residual',
+  'task-arithmetic',
+  'ties',
+  'dare',
+  'knots',
+  'median',
+  'trimmed-mean',
+  'krum',
+  'multi-krum',
+  'geometric-median',
+  'norm-clipping',
+  'fedavg',
+] as const
+
 const aggregate = z.strictObject({
   /** `fedavg` is for full updates, the others are for LoRA's */
-  method: z.enum(['svd', 'stack', 'fedit', 'fedavg']),
+  method: z.enum(METHODS),
   rank: z.union([z.literal('auto'), rank]),
   weights: z.union([z.enum(['examples', 'tokens', 'uniform']), z.record(clientName, z.number().positive().max(1e12))]),
 })
@@ -177,7 +196,7 @@ export const planSchema = z.strictObject({
 export const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
   'train.compute': ['bf16'],
   'train.trainable.kind': ['ffa', 'fed-sb'],
-  'aggregate.method': ['residual', 'ffa', 'fed-sb', 'task-arithmetic', 'ties', 'dare', 'fisher', 'regmean', 'knots'],
+  'aggregate.method': ['ffa', 'fed-sb', 'fisher', 'regmean', 'cat'],
 }
 
 export type Plan = z.output<typeof planSchema>

@@ -13,7 +13,23 @@ const commands = makeProgram(testTerminal()).commands
 describe('the command line', () => {
   it('lists exactly the commands that are built', () => {
     expect(commands.map((command) => command.name()).sort()).toEqual(
-      ['aggregate', 'demo', 'devices', 'evaluate', 'generate', 'inspect', 'plan', 'report', 'simulate', 'train'].sort(),
+      [
+        'aggregate',
+        'demo',
+        'devices',
+        'evaluate',
+        'generate',
+        'inspect',
+        'plan',
+        'report',
+        'convert',
+        'adopt',
+        'push',
+        'pull',
+        'simulate',
+        'train',
+        'withdraw',
+      ].sort(),
     )
   })
 

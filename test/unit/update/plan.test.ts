@@ -92,7 +92,7 @@ describe('plan', () => {
     ],
     ['a fraction of nobody', (j) => (j.participation = { fraction: 0 }), 'MALFORMED', /fraction/],
     ['epochs of nothing', (j) => (j.train.epochs = 0), 'MALFORMED', /epochs/],
-    ['ties', (j) => (j.aggregate.method = 'ties'), 'UNSUPPORTED', /not built yet.*ties/],
+    ['fed-sb', (j) => (j.aggregate.method = 'fed-sb'), 'UNSUPPORTED', /not built yet.*fed-sb/],
     ['unknown method', (j) => (j.aggregate.method = 'zzz'), 'UNSUPPORTED', /zzz/],
     ['ffa', (j) => (j.train.trainable.kind = 'ffa'), 'UNSUPPORTED', /not built yet.*ffa/],
     ['layers beside full updates', (j) => (j.train.trainable = whole), 'MALFORMED', /layers beside full/],
@@ -148,7 +148,7 @@ describe('plan', () => {
   })
 
   it('lists the methods that are built', () => {
-    expect(refused(broken((j) => (j.aggregate.method = 'ffa'))).expected).toBe('one of: svd, stack, fedit, fedavg')
+    expect(refused(broken((j) => (j.aggregate.method = 'ffa'))).expected).toMatch(/^one of: svd, stack, fedit, /)
   })
 
   it('survives truncation and flipped characters', () => {
