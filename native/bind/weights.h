@@ -10,6 +10,7 @@
 
 namespace oneround::bind {
 
+bool read_type(Napi::Value value, const std::string& name, Type* out);
 bool read_decoder_shape(Napi::Value value, DecoderShape* out);
 // A StorageType of binding.ts.
 bool read_type(Napi::Value value, const std::string& name, Type* out);
