@@ -3,6 +3,7 @@ export { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adap
 export { type Conversion, type ConvertOptions, convert, type Target } from './adapter/convert.js'
 export type { DenseDelta } from './adapter/dense.js'
 export { loadAdapter } from './adapter/folder.js'
+export { exportOnnx, type OnnxExport, type OnnxOptions } from './adapter/onnx/export.js'
 export { loadPeft, savePeft } from './adapter/peft.js'
 export {
   type Aggregate,
@@ -42,7 +43,6 @@ export { type Withdrawal, withdrawFromRun, withdrawFromState } from './federatio
 export { type Model, openModel } from './model/open.js'
 export { readSafetensorsHeader } from './model/safetensors.js'
 export type { ModelSpec } from './model/spec.js'
-export { exportOnnx, type OnnxExport, type OnnxOptions } from './onnx/export.js'
 export { openRuntime } from './runtime/open.js'
 export type {
   GenerateRequest,
