@@ -13,6 +13,8 @@ export const STREAM = {
   dirichletOrder: 5,
   quantity: 6,
   generate: 7,
+  /** orders of clients; far from the others, which grow one by one */
+  valuation: 64,
 } as const
 
 const WEYL = [0x9e3779b9, 0xbb67ae85] as const
