@@ -12,6 +12,7 @@ import { addReport } from './report.js'
 import { addSimulate } from './simulate.js'
 import type { Terminal } from './terminal.js'
 import { addTrain } from './train.js'
+import { addValue } from './value.js'
 
 /** The whole command line, not yet run. Commander throws instead of ending the process. */
 export function makeProgram(terminal: Terminal): Command {
@@ -35,6 +36,7 @@ export function makeProgram(terminal: Terminal): Command {
     addGenerate,
     addSimulate,
     addReport,
+    addValue,
   ]) {
     add(program, terminal)
   }

@@ -13,7 +13,19 @@ const commands = makeProgram(testTerminal()).commands
 describe('the command line', () => {
   it('lists exactly the commands that are built', () => {
     expect(commands.map((command) => command.name()).sort()).toEqual(
-      ['aggregate', 'demo', 'devices', 'evaluate', 'generate', 'inspect', 'plan', 'report', 'simulate', 'train'].sort(),
+      [
+        'aggregate',
+        'demo',
+        'devices',
+        'evaluate',
+        'generate',
+        'inspect',
+        'plan',
+        'report',
+        'simulate',
+        'train',
+        'value',
+      ].sort(),
     )
   })
 
@@ -71,7 +83,7 @@ describe('the command line', () => {
   })
 
   it('does not know what is not built', async () => {
-    for (const name of ['withdraw', 'diagnose', 'value', 'convert', 'adopt', 'push', 'pull']) {
+    for (const name of ['withdraw', 'diagnose', 'convert', 'adopt', 'push', 'pull']) {
       expect((await run(name)).code, name).toBe(2)
     }
   })

@@ -77,7 +77,8 @@ describe('orders', () => {
   it('are permutations in pairs, seeded, each second one backwards', () => {
     const orders = joiningOrders(12, 7, 3)
     expect(orders).toHaveLength(8)
-    for (const order of orders) expect([...order].sort((x, y) => x - y)).toEqual(Array.from({ length: 12 }, (_, i) => i))
+    for (const order of orders)
+      expect([...order].sort((x, y) => x - y)).toEqual(Array.from({ length: 12 }, (_, i) => i))
     expect([...orders[1]!]).toEqual([...orders[0]!].reverse())
     expect(joiningOrders(12, 7, 3)).toEqual(orders)
     expect(joiningOrders(12, 7, 4)).not.toEqual(orders)
