@@ -8,7 +8,7 @@
     'oneround_werror': '<!(node -p "Number(process.env.ONEROUND_WERROR === \'1\')")',
     'kernel_sources': ['<!@(node scripts/native-sources.cjs native/kernels --except select.cc)'],
     'engine_sources': [
-      '<!@(node scripts/native-sources.cjs native/engine native/ops native/models native/train native/infer native/measure native/aggregate native/kernels/select.cc)',
+      '<!@(node scripts/native-sources.cjs native/engine native/ops native/models native/train native/infer native/measure native/aggregate native/convert native/kernels/select.cc)',
     ],
   },
   'target_defaults': {

@@ -6,7 +6,7 @@ import { appendFileSync, readdirSync, readFileSync } from 'node:fs'
 import os from 'node:os'
 import { native } from '../dist/native/load.js'
 
-const own = new Set(['bench.mjs', 'percentiles.mjs'])
+const own = new Set(['bench.mjs', 'percentiles.mjs', 'aggregate-data.mjs'])
 const names = readdirSync(new URL('.', import.meta.url))
   .filter((name) => name.endsWith('.mjs') && !own.has(name) && !name.endsWith('-child.mjs'))
   .map((name) => name.slice(0, -4))

@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include "bind/aggregate.h"
+#include "bind/convert.h"
 #include "bind/session.h"
 #include "bind/system.h"
 #include "bind/weights.h"
@@ -10,6 +11,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   oneround::bind::init_weights(env, exports);
   oneround::bind::init_session(env, exports);
   oneround::bind::init_aggregate(env, exports);
+  oneround::bind::init_convert(env, exports);
   return exports;
 }
 

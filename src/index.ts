@@ -1,9 +1,25 @@
 /** The public API: everything a program needs, nothing else. */
 export { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adapter/adapter.js'
+export { type Conversion, type ConvertOptions, convert, type Target } from './adapter/convert.js'
 export type { DenseDelta } from './adapter/dense.js'
 export { loadAdapter } from './adapter/folder.js'
 export { loadPeft, savePeft } from './adapter/peft.js'
-export { type Aggregate, type Aggregator, openAggregator } from './aggregate/aggregator.js'
+export {
+  type Aggregate,
+  type AggregateMethod,
+  type Aggregator,
+  type AggregatorOptions,
+  type FinishOptions,
+  type Keep,
+  openAggregator,
+  type RankRule,
+} from './aggregate/aggregator.js'
+export { chooseLambda, type LambdaChoice } from './aggregate/choose-lambda.js'
+export { averageFiles, type FileMeanOptions } from './aggregate/file-mean.js'
+export { type Gram, gram, squaredDistances } from './aggregate/gram.js'
+export { type LayerWeights, learnLayerWeights } from './aggregate/learn-layer-weights.js'
+export type { ClientStatistics, LayerStatistic } from './aggregate/statistics.js'
+export { type MethodFacts, methodTable } from './aggregate/table.js'
 export type { DataOptions, Dataset, Example } from './data/dataset.js'
 export { loadExamples } from './data/load.js'
 export { type ErrorCode, OneroundError } from './errors.js'
@@ -15,8 +31,11 @@ export type { TextEnd } from './evaluate/generator.js'
 export type { EvaluateOptions, Score } from './evaluate/loss.js'
 export { slidingPerplexity, type WindowOptions } from './evaluate/perplexity.js'
 export type { Arm, ArmName } from './federation/arms.js'
+export type { Conditions } from './federation/participation.js'
 export { type Closed, closeRound } from './federation/server.js'
 export { type SimulateOptions, simulate } from './federation/simulate.js'
+export { closeStateRound, type StateRound } from './federation/state-round.js'
+export { type Withdrawal, withdrawFromRun, withdrawFromState } from './federation/withdraw.js'
 export { type ValuedRun, type ValueRunOptions, valueRun } from './federation/value-run.js'
 export { type Model, openModel } from './model/open.js'
 export { readSafetensorsHeader } from './model/safetensors.js'
@@ -36,6 +55,7 @@ export type { JobOptions, Progress } from './train/job.js'
 export type { MemoryNotice } from './train/memory.js'
 export { type Start, startOfRound } from './train/start.js'
 export { type TrainJobOptions, train } from './train/train.js'
+export { type AdoptOptions, adopt } from './update/adopt.js'
 export { checkUpdate } from './update/checks.js'
 export { createPlan, type PlanOptions } from './update/create-plan.js'
 export {
@@ -49,6 +69,7 @@ export {
   type Weights,
   writePlan,
 } from './update/plan.js'
+export { type Published, type PublishOptions, publish, pull } from './update/publish.js'
 export { writeReceipt } from './update/receipt.js'
 export { parseUpdate, readUpdate, serializeUpdate, type Update, type UpdateInfo } from './update/update.js'
 export type { Learnable } from './valuation/learn.js'

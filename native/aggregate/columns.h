@@ -1,9 +1,11 @@
 // Dense matrices in double, one column after another, and the three loops that everything here is made of.
-// Eight partial sums in a fixed order: the compiler may put them in vectors of any width and the bits stay the same.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
+
+#include "kernels/kernels.h"
 
 namespace oneround::aggregate {
 
@@ -21,28 +23,21 @@ struct Columns {
   double at(size_t i, size_t j) const { return data[j * rows + i]; }
 };
 
+// The loops of this machine's instruction set, or of the one that ONEROUND_ISA forces. All sets give the same bits.
+const Kernels& kernels();
+
 inline double dot(const double* x, const double* y, size_t n) {
-  double sums[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-  size_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    for (size_t lane = 0; lane < 8; ++lane) sums[lane] += x[i + lane] * y[i + lane];
-  }
-  for (size_t lane = 0; i < n; ++i, ++lane) sums[lane] += x[i] * y[i];
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  return kernels().dot_doubles(x, y, static_cast<int64_t>(n));
 }
 
 // y += alpha * x
-inline void axpy(double alpha, const double* __restrict x, double* __restrict y, size_t n) {
-  for (size_t i = 0; i < n; ++i) y[i] += alpha * x[i];
+inline void axpy(double alpha, const double* x, double* y, size_t n) {
+  kernels().add_scaled_doubles(alpha, x, y, static_cast<int64_t>(n));
 }
 
 // x, y = c x - s y, s x + c y
-inline void rotate(double* __restrict x, double* __restrict y, double c, double s, size_t n) {
-  for (size_t i = 0; i < n; ++i) {
-    const double xi = x[i], yi = y[i];
-    x[i] = c * xi - s * yi;
-    y[i] = s * xi + c * yi;
-  }
+inline void rotate(double* x, double* y, double c, double s, size_t n) {
+  kernels().rotate_doubles(x, y, c, s, static_cast<int64_t>(n));
 }
 
 }  // namespace oneround::aggregate

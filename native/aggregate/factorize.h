@@ -1,5 +1,5 @@
-// Sums of low-rank products, sum_i weight_i B_i A_i, without the dense matrix. All in double, on baseline
-// instructions and one thread: the same bits on every machine.
+// Sums of low-rank products, sum_i weight_i B_i A_i, without the dense matrix. All in double and on one
+// thread, in loops that give the same bits on every instruction set.
 #pragma once
 
 #include <atomic>

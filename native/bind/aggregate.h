@@ -1,4 +1,4 @@
-// factorizeSum and sumSquaredNorm of src/native/binding.ts.
+// The aggregation's part of src/native/binding.ts: factorisations in aggregate.cc, the rest in aggregate_sums.cc.
 #pragma once
 
 #include <napi.h>
@@ -6,5 +6,6 @@
 namespace oneround::bind {
 
 void init_aggregate(Napi::Env env, Napi::Object exports);
+void init_aggregate_sums(Napi::Env env, Napi::Object exports);
 
 }  // namespace oneround::bind

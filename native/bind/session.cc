@@ -46,20 +46,27 @@ Napi::Value memory_budget(const Napi::CallbackInfo& info) {
 }  // namespace
 
 Napi::Function SessionObject::define(Napi::Env env) {
-  return DefineClass(
-      env, "Session",
-      {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
-       InstanceAccessor<&SessionObject::budget>("budget"), InstanceMethod<&SessionObject::parameters>("parameters"),
-       InstanceMethod<&SessionObject::set_parameters>("setParameters"),
-       InstanceMethod<&SessionObject::add_parameters>("addParameters"),
-       InstanceMethod<&SessionObject::load_base>("loadBase"),
-       InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
-       InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
-       InstanceMethod<&SessionObject::reset_optimizer>("resetOptimizer"), InstanceMethod<&SessionObject::step>("step"),
-       InstanceMethod<&SessionObject::gradient>("gradient"), InstanceMethod<&SessionObject::evaluate>("evaluate"),
-       InstanceMethod<&SessionObject::logits>("logits"), InstanceMethod<&SessionObject::prefill>("prefill"),
-       InstanceMethod<&SessionObject::next>("next"), InstanceMethod<&SessionObject::abort>("abort"),
-       InstanceMethod<&SessionObject::close>("close")});
+  return DefineClass(env, "Session",
+                     {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
+                      InstanceAccessor<&SessionObject::budget>("budget"),
+                      InstanceMethod<&SessionObject::parameters>("parameters"),
+                      InstanceMethod<&SessionObject::set_parameters>("setParameters"),
+                      InstanceMethod<&SessionObject::set_anchor>("setAnchor"),
+                      InstanceMethod<&SessionObject::set_correction>("setCorrection"),
+                      InstanceMethod<&SessionObject::add_parameters>("addParameters"),
+                      InstanceMethod<&SessionObject::load_base>("loadBase"),
+                      InstanceMethod<&SessionObject::optimizer_state>("optimizerState"),
+                      InstanceMethod<&SessionObject::set_optimizer_state>("setOptimizerState"),
+                      InstanceMethod<&SessionObject::reset_optimizer>("resetOptimizer"),
+                      InstanceMethod<&SessionObject::step>("step"),
+                      InstanceMethod<&SessionObject::gradient>("gradient"),
+                      InstanceMethod<&SessionObject::evaluate>("evaluate"),
+                      InstanceMethod<&SessionObject::logits>("logits"),
+                      InstanceMethod<&SessionObject::prefill>("prefill"),
+                      InstanceMethod<&SessionObject::next>("next"),
+                      InstanceMethod<&SessionObject::next_each>("nextEach"),
+                      InstanceMethod<&SessionObject::abort>("abort"),
+                      InstanceMethod<&SessionObject::close>("close")});
 }
 
 SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
@@ -117,15 +124,26 @@ Napi::Value SessionObject::parameters(const Napi::CallbackInfo& info) {
   return to_float32(info.Env(), {p.values() + first, count});
 }
 
-void SessionObject::set_parameters(const Napi::CallbackInfo& info) {
+void SessionObject::copy_values(const Napi::CallbackInfo& info, float* to) {
   std::span<const float> values;
-  if (!ready(info.Env()) || !read_float32(info[0], "values", &values)) return;
-  const Parameters& p = session_->parameters();
-  if (static_cast<int64_t>(values.size()) != p.count()) {
-    refuse(info.Env(), "values", "a Float32Array of parameterCount numbers");
+  if (!read_float32(info[0], "values", &values)) return;
+  if (to == nullptr || static_cast<int64_t>(values.size()) != session_->parameters().count()) {
+    refuse(info.Env(), "values", "a Float32Array of parameterCount numbers for a session opened with room for it");
     return;
   }
-  std::copy(values.begin(), values.end(), p.values());
+  std::copy(values.begin(), values.end(), to);
+}
+
+void SessionObject::set_parameters(const Napi::CallbackInfo& info) {
+  if (ready(info.Env())) copy_values(info, session_->parameters().values());
+}
+
+void SessionObject::set_anchor(const Napi::CallbackInfo& info) {
+  if (ready(info.Env())) copy_values(info, session_->anchor());
+}
+
+void SessionObject::set_correction(const Napi::CallbackInfo& info) {
+  if (ready(info.Env())) copy_values(info, session_->correction());
 }
 
 void SessionObject::add_parameters(const Napi::CallbackInfo& info) {
@@ -228,27 +246,39 @@ Napi::Value SessionObject::logits(const Napi::CallbackInfo& info) {
   return start(info, [&](Batch batch) { return std::make_unique<LogitsJob>(session_, std::move(batch)); });
 }
 
-Napi::Value SessionObject::generate(const Napi::CallbackInfo& info, std::vector<int32_t> ids, bool first) {
-  const Napi::Env env = info.Env();
-  if (!ready(env)) return env.Undefined();
-  if (Status s = session_->check_tokens(ids, first); !s.is_ok()) {
-    throw_status(env, s);
-    return env.Undefined();
+Napi::Value SessionObject::generate(const Napi::CallbackInfo& info, const Status& checked, std::unique_ptr<Job> job) {
+  if (!checked.is_ok()) {
+    throw_status(info.Env(), checked);
+    return info.Env().Undefined();
   }
-  return JobThread::start(env, std::make_unique<GenerateJob>(session_, std::move(ids), first),
-                          info.This().As<Napi::Object>(), &job_);
+  return JobThread::start(info.Env(), std::move(job), info.This().As<Napi::Object>(), &job_);
 }
 
 Napi::Value SessionObject::prefill(const Napi::CallbackInfo& info) {
   std::span<const int32_t> ids;
-  if (!read_int32(info[0], "ids", &ids)) return info.Env().Undefined();
-  return generate(info, {ids.begin(), ids.end()}, true);
+  size_t sequence = 0;
+  if (!ready(info.Env()) || !read_int32(info[0], "ids", &ids) ||
+      (!info[1].IsUndefined() && !read_size(info[1], "sequence", 0, 255, &sequence)))
+    return info.Env().Undefined();
+  const int32_t at = static_cast<int32_t>(sequence);
+  return generate(info, session_->check_prompt(ids, at),
+                  std::make_unique<PrefillJob>(session_, std::vector<int32_t>(ids.begin(), ids.end()), at));
 }
 
 Napi::Value SessionObject::next(const Napi::CallbackInfo& info) {
   size_t id;
-  if (!read_size(info[0], "id", 0, 0x7fffffff, &id)) return info.Env().Undefined();
-  return generate(info, {static_cast<int32_t>(id)}, false);
+  if (!ready(info.Env()) || !read_size(info[0], "id", 0, 0x7fffffff, &id)) return info.Env().Undefined();
+  const std::vector<int32_t> ids{static_cast<int32_t>(id)}, sequences{0};
+  return generate(info, session_->check_next(ids, sequences), std::make_unique<NextJob>(session_, ids, sequences));
+}
+
+Napi::Value SessionObject::next_each(const Napi::CallbackInfo& info) {
+  std::span<const int32_t> ids, sequences;
+  if (!ready(info.Env()) || !read_int32(info[0], "ids", &ids) || !read_int32(info[1], "sequences", &sequences))
+    return info.Env().Undefined();
+  return generate(info, session_->check_next(ids, sequences),
+                  std::make_unique<NextJob>(session_, std::vector<int32_t>(ids.begin(), ids.end()),
+                                            std::vector<int32_t>(sequences.begin(), sequences.end())));
 }
 
 void SessionObject::abort(const Napi::CallbackInfo&) { job_.abort(); }

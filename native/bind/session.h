@@ -21,6 +21,8 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value budget(const Napi::CallbackInfo& info);
   Napi::Value parameters(const Napi::CallbackInfo& info);
   void set_parameters(const Napi::CallbackInfo& info);
+  void set_anchor(const Napi::CallbackInfo& info);
+  void set_correction(const Napi::CallbackInfo& info);
   void add_parameters(const Napi::CallbackInfo& info);
   void load_base(const Napi::CallbackInfo& info);
   Napi::Value optimizer_state(const Napi::CallbackInfo& info);
@@ -32,13 +34,16 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value logits(const Napi::CallbackInfo& info);
   Napi::Value prefill(const Napi::CallbackInfo& info);
   Napi::Value next(const Napi::CallbackInfo& info);
+  Napi::Value next_each(const Napi::CallbackInfo& info);
   void abort(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);
 
+  // Copies info[0] to `to`; refuses another length, and a session that was opened without it (null).
+  void copy_values(const Napi::CallbackInfo& info, float* to);
   // False after throwing CLOSED, or ARGUMENT while a job runs.
   bool ready(Napi::Env env);
-  // Checks the tokens, then starts the job that feeds them to the cache.
-  Napi::Value generate(const Napi::CallbackInfo& info, std::vector<int32_t> ids, bool first);
+  // Starts a job of generation, or throws what its check found.
+  Napi::Value generate(const Napi::CallbackInfo& info, const Status& checked, std::unique_ptr<Job> job);
   // Reads and checks the batch, then starts the job that `make` builds around it.
   template <class Make>
   Napi::Value start(const Napi::CallbackInfo& info, const Make& make);

@@ -83,19 +83,30 @@ class LogitsJob final : public BatchJob {
   std::vector<float> logits_;
 };
 
-class GenerateJob final : public Job {
+class PrefillJob final : public Job {
  public:
-  GenerateJob(std::shared_ptr<Session> session, std::vector<int32_t> ids, bool first)
-      : session_(std::move(session)), ids_(std::move(ids)), first_(first) {}
-  Status run(const std::atomic<bool>& abort) override {
-    return first_ ? session_->prefill(ids_, abort, &logits_) : session_->next(ids_[0], abort, &logits_);
-  }
+  PrefillJob(std::shared_ptr<Session> session, std::vector<int32_t> ids, int32_t sequence)
+      : session_(std::move(session)), ids_(std::move(ids)), sequence_(sequence) {}
+  Status run(const std::atomic<bool>& abort) override { return session_->prefill(ids_, sequence_, abort, &logits_); }
   Napi::Value result(Napi::Env env) override { return to_float32(env, logits_); }
 
  private:
   std::shared_ptr<Session> session_;
   std::vector<int32_t> ids_;
-  bool first_;
+  int32_t sequence_;
+  std::vector<float> logits_;
+};
+
+class NextJob final : public Job {
+ public:
+  NextJob(std::shared_ptr<Session> session, std::vector<int32_t> ids, std::vector<int32_t> sequences)
+      : session_(std::move(session)), ids_(std::move(ids)), sequences_(std::move(sequences)) {}
+  Status run(const std::atomic<bool>& abort) override { return session_->next(ids_, sequences_, abort, &logits_); }
+  Napi::Value result(Napi::Env env) override { return to_float32(env, logits_); }
+
+ private:
+  std::shared_ptr<Session> session_;
+  std::vector<int32_t> ids_, sequences_;
   std::vector<float> logits_;
 };
 

@@ -59,7 +59,7 @@ bool read_overlay(Napi::Value value, const std::string& name, Overlay* out) {
 bool read_session_options(Napi::Value value, SessionOptions* out) {
   Napi::Object object;
   Napi::Array slots, overlays;
-  size_t threads, rows, longest, cache = 0;
+  size_t threads, rows, longest, cache = 0, sequences = 1;
   if (!read_object(value, "options", &object) || !read_array(object.Get("slots"), "slots", &slots) ||
       !read_array(object.Get("overlay"), "overlay", &overlays) ||
       !read_size(object.Get("threads"), "threads", 1, 256, &threads) ||
@@ -68,8 +68,12 @@ bool read_session_options(Napi::Value value, SessionOptions* out) {
       !read_bool(object.Get("training"), "training", &out->training))
     return false;
   if (object.Has("recompute") && !read_bool(object.Get("recompute"), "recompute", &out->recompute)) return false;
+  if (object.Has("anchored") && !read_bool(object.Get("anchored"), "anchored", &out->anchored)) return false;
+  if (object.Has("corrected") && !read_bool(object.Get("corrected"), "corrected", &out->corrected)) return false;
   if (object.Has("cache") && !read_size(object.Get("cache"), "cache", 0, 1 << 20, &cache)) return false;
+  if (object.Has("sequences") && !read_size(object.Get("sequences"), "sequences", 1, 256, &sequences)) return false;
   out->cache = static_cast<int64_t>(cache);
+  out->sequences = static_cast<int64_t>(sequences);
   out->threads = static_cast<int>(threads);
   out->rows_per_pass = static_cast<int64_t>(rows);
   out->longest_example = static_cast<int64_t>(longest);
@@ -91,6 +95,9 @@ bool read_batch(Napi::Value value, Batch* out) {
       !read_int32(object.Get("lengths"), "batch.lengths", &lengths) ||
       !read_uint32(object.Get("dropoutCounters"), "batch.dropoutCounters", &counters))
     return false;
+  std::span<const int32_t> parents;
+  if (object.Has("parents") && !read_int32(object.Get("parents"), "batch.parents", &parents)) return false;
+  out->parents.assign(parents.begin(), parents.end());
   out->ids.assign(ids.begin(), ids.end());
   out->labels.assign(labels.begin(), labels.end());
   out->lengths.assign(lengths.begin(), lengths.end());
@@ -109,6 +116,7 @@ bool read_step_options(Napi::Value value, StepOptions* out) {
                                                                    {"clipNorm", &StepOptions::clip_norm}};
   for (const auto& [name, member] : numbers)
     if (!read_double(object.Get(name), std::string("options.") + name, &(out->*member))) return false;
+  if (object.Has("proximal") && !read_double(object.Get("proximal"), "options.proximal", &out->proximal)) return false;
   std::string optimizer;
   size_t seed;
   if (!read_string(object.Get("optimizer"), "options.optimizer", &optimizer) ||

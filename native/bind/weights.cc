@@ -9,10 +9,6 @@
 
 namespace oneround::bind {
 
-namespace {
-
-constexpr size_t kMost = size_t{1} << 24;
-
 bool read_type(Napi::Value value, const std::string& name, Type* out) {
   std::string text;
   if (!read_string(value, name, &text)) return false;
@@ -27,6 +23,10 @@ bool read_type(Napi::Value value, const std::string& name, Type* out) {
     }
   return refuse(value.Env(), name, "a storage type of binding.ts");
 }
+
+namespace {
+
+constexpr size_t kMost = size_t{1} << 24;
 
 bool read_placement(Napi::Value value, const std::string& name, Placement* out) {
   Napi::Object object;

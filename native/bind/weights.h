@@ -4,12 +4,15 @@
 #include <napi.h>
 
 #include <memory>
+#include <string>
 
 #include "models/base_weights.h"
 
 namespace oneround::bind {
 
 bool read_decoder_shape(Napi::Value value, DecoderShape* out);
+// A StorageType of binding.ts.
+bool read_type(Napi::Value value, const std::string& name, Type* out);
 
 class Weights : public Napi::ObjectWrap<Weights> {
  public:

@@ -41,6 +41,17 @@ struct Dropout {
   uint32_t layer = 0;
 };
 
+constexpr int64_t kRowProducts = 16;  // most products of one linear_row_each
+
+// One product of linear_row_each: y (+)= scale * x w'.                        x [K], w [N,K], y [N]
+struct RowProduct {
+  const float* x;
+  Weight w;
+  float* y;
+  float scale;
+  bool accumulate;
+};
+
 struct Backend {
   int32_t version = kBackendVersion;
   void* self = nullptr;
@@ -85,6 +96,8 @@ struct Backend {
   // The same for one row, each output a dot product over vector lanes: for generation, where a weight is read for one
   // token only. Its rounding differs from linear's.                            x [K], w [N,K], y [N]
   void (*linear_row)(void* self, const float* x, const Weight& w, float* y, float scale, bool accumulate);
+  // Several of them at once, because a fork and join costs as much as a small product. No y is another's x or y.
+  void (*linear_row_each)(void* self, const RowProduct* products, int64_t count);
 
   // Rotary embedding in place on [M, H*D]; pairs (i, i + D/2); direction -1 is the inverse (and the backward pass).
   // cos, sin: [positions, D/2]; a row's position is its place in its segment.

@@ -89,11 +89,17 @@ inline Weight weight_of(const Matrix& m) {
 }  // m.stride == m.cols
 
 // Rows of one example (later also of one client). Sums over rows are taken segment by segment.
+// Forward only: a segment may go on from another one, its parent, so that a prompt that several texts share is computed
+// once. Its rows then stand at positions start, start + 1, .. and see the rows of all segments above it. Segments lie
+// in the order of a walk through the tree: a segment's descendants follow it at once.
 struct Segment {
   int64_t first = 0;
   int64_t count = 0;
   uint32_t dropout_counter = 0;
+  int64_t start = 0;    // rows of the segments above it
+  int64_t parent = -1;  // its place in the list; -1: a text of its own
 };
+constexpr int64_t kMostAbove = 16;  // segments above one
 struct Segments {
   const Segment* data = nullptr;
   int64_t count = 0;

@@ -44,11 +44,15 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::take_tasks(int worker) {
-  for (;;) {
-    const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-    if (i >= count_) return;
-    task_(context_, i, worker);
+  int64_t taken = 0, left = left_.load(std::memory_order_acquire);
+  while (left > 0) {
+    if (!left_.compare_exchange_weak(left, left - 1, std::memory_order_acquire)) continue;
+    // A task that is taken and not done keeps its run open: count_, task_ and context_ are this run's.
+    task_(context_, count_ - left, worker);
+    taken++;
+    left = left_.load(std::memory_order_acquire);
   }
+  if (taken > 0) done_.fetch_add(taken, std::memory_order_release);
 }
 
 void ThreadPool::run(int64_t count, Task task, const void* context) {
@@ -59,16 +63,15 @@ void ThreadPool::run(int64_t count, Task task, const void* context) {
   count_ = count;
   task_ = task;
   context_ = context;
-  next_.store(0, std::memory_order_relaxed);
-  finished_.store(0, std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  left_.store(count, std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_seq_cst);
   if (sleeping_.load(std::memory_order_seq_cst) > 0) {
     { std::lock_guard<std::mutex> lock(mutex_); }
     wake_.notify_all();
   }
   take_tasks(0);
-  const int all = static_cast<int>(workers_.size());
-  const auto done = [&] { return finished_.load(std::memory_order_acquire) == all; };
+  const auto done = [&] { return done_.load(std::memory_order_acquire) == count; };
   while (!spin_until(done)) std::this_thread::yield();
 }
 
@@ -85,7 +88,6 @@ void ThreadPool::work(int worker) {
     seen = epoch_.load(std::memory_order_acquire);
     if (stopping_) return;
     take_tasks(worker);
-    finished_.fetch_add(1, std::memory_order_release);
   }
 }
 

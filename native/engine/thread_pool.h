@@ -1,5 +1,6 @@
 // A fork-join pool of one job: the thread that calls run() is worker 0. Workers spin briefly between operations and
-// then sleep (a sleeping fork-join costs about 16 us; spinning longer starves other processes).
+// then sleep (a sleeping fork-join costs about 16 us; spinning longer starves other processes). A run waits for its
+// tasks, not for its workers: one that the system wakes late finds nothing left and delays nobody.
 #pragma once
 
 #include <atomic>
@@ -39,8 +40,8 @@ class ThreadPool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<uint64_t> epoch_{0};
-  std::atomic<int> finished_{0};
-  std::atomic<int64_t> next_{0};
+  std::atomic<int64_t> left_{0};  // tasks of the run that nobody has taken
+  std::atomic<int64_t> done_{0};
   std::atomic<int> sleeping_{0};
   bool stopping_ = false;
   int64_t count_ = 0;

@@ -30,6 +30,8 @@ void add(const float* x, int64_t count, float* y);
 void multiply_add(const float* x, float factor, int64_t count, float* y);
 void scale(float factor, int64_t count, float* y);
 float dot(const float* x, const float* y, int64_t count);
+float row_dot(int type, const uint8_t* row, int64_t count, const float* x, const float* sums);
+void block_sums(const float* x, int64_t count, float* sums);
 float exponentials(float* x, int64_t count, float* maximum);
 void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count);
 void rotate(float* x, const float* cos, const float* sin, float direction, int64_t half);
@@ -39,5 +41,14 @@ void adamw(float* parameters, const float* gradient, float* first, float* second
            float gradient_scale);
 void sgd(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate, float momentum,
          float weight_decay, bool nesterov, float gradient_scale);
+
+void product_tile(int64_t count, const double* a, const double* b, double* c);
+void add_to_grid(const double* x, double factor, int64_t count, int64_t* grid);
+void add_widened(const float* x, double factor, int64_t count, double* y);
+double add_widened_squares(const float* x, double factor, int64_t count, double* y);
+double sum_of_squares(const float* x, int64_t count);
+double dot_doubles(const double* x, const double* y, int64_t count);
+void add_scaled_doubles(double factor, const double* x, double* y, int64_t count);
+void rotate_doubles(double* x, double* y, double c, double s, int64_t count);
 
 }  // namespace oneround::ONEROUND_ISA

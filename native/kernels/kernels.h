@@ -47,6 +47,10 @@ struct Kernels {
   void (*multiply_add)(const float* x, float factor, int64_t count, float* y);  // y += factor * x
   void (*scale)(float factor, int64_t count, float* y);                         // y *= factor
   float (*dot)(const float* x, const float* y, int64_t count);
+  // sum_k x[k] row[k] for a row in storage `type`; sums: block_sums of x, read for q4_0 and q4_1 only (row_dot.cc)
+  float (*row_dot)(int type, const uint8_t* row, int64_t count, const float* x, const float* sums);
+  // sums[b] = sum of x[32 b .. 32 b + 31] for whole blocks
+  void (*block_sums)(const float* x, int64_t count, float* sums);
   // x = exp(x - max); returns the sum and the maximum
   float (*exponentials)(float* x, int64_t count, float* maximum);
   // p = exp(p - log_sum) for i < valid, 0 up to count; d_p = p * (d_p - delta) * factor
@@ -60,6 +64,21 @@ struct Kernels {
                 float gradient_scale);
   void (*sgd)(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate,
               float momentum, float weight_decay, bool nesterov, float gradient_scale);
+
+  // --- sums in double that are the same on every instruction set (exact_products.cc, double_rows.cc) ---
+  int product_rows;  // rows and columns of product_tile
+  int product_columns;
+  // c[i,j] += sum_k a[k,i] b[k,j]; a [count][product_rows], b [count][product_columns], c [rows][columns]; all of a
+  // and b must be f32 numbers
+  void (*product_tile)(int64_t count, const double* a, const double* b, double* c);
+  // grid[j] += round(factor * x[j]) for |factor * x[j]| < 2^51
+  void (*add_to_grid)(const double* x, double factor, int64_t count, int64_t* grid);
+  void (*add_widened)(const float* x, double factor, int64_t count, double* y);            // y += factor * x
+  double (*add_widened_squares)(const float* x, double factor, int64_t count, double* y);  // and sum_j x[j]^2
+  double (*sum_of_squares)(const float* x, int64_t count);
+  double (*dot_doubles)(const double* x, const double* y, int64_t count);
+  void (*add_scaled_doubles)(double factor, const double* x, double* y, int64_t count);  // y += factor * x
+  void (*rotate_doubles)(double* x, double* y, double c, double s, int64_t count);       // x, y = c x - s y, s x + c y
 };
 
 // Each is defined in its own instruction set's library; null where the library was not built.

@@ -1,3 +1,4 @@
+#include "kernels/double_vector.h"
 #include "kernels/kernel_set.h"
 #include "kernels/kernels.h"
 #include "kernels/vector.h"
@@ -34,12 +35,24 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
       ONEROUND_ISA::multiply_add,
       ONEROUND_ISA::scale,
       ONEROUND_ISA::dot,
+      ONEROUND_ISA::row_dot,
+      ONEROUND_ISA::block_sums,
       ONEROUND_ISA::exponentials,
       ONEROUND_ISA::softmax_backward,
       ONEROUND_ISA::rotate,
       ONEROUND_ISA::squared_norm,
       ONEROUND_ISA::adamw,
       ONEROUND_ISA::sgd,
+      kProductRows,
+      kProductColumns,
+      ONEROUND_ISA::product_tile,
+      ONEROUND_ISA::add_to_grid,
+      ONEROUND_ISA::add_widened,
+      ONEROUND_ISA::add_widened_squares,
+      ONEROUND_ISA::sum_of_squares,
+      ONEROUND_ISA::dot_doubles,
+      ONEROUND_ISA::add_scaled_doubles,
+      ONEROUND_ISA::rotate_doubles,
   };
   return &table;
 }

@@ -86,8 +86,11 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
   if (shape.query_key_norm) normalize_heads(context, weights, kept);
   rotate(context, kept.qkv, 1.0f);
   const Heads heads = split(shape, kept.qkv);
-  backend.attention(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
-                    context.segments);
+  if (context.cache != nullptr)
+    cached_attention(backend, shape, kept.qkv, context.segments, *context.cache, kept.attended, kept.log_sum);
+  else
+    backend.attention(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
+                      context.segments);
   apply(weights.o, kept.attended, kept.middle, kO);
   backend.add(backend.self, kept.x, kept.middle);
 

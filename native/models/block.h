@@ -2,6 +2,7 @@
 // in one buffer [M, (H + 2 Hkv) D], whether one layer makes them or three; active is swiglu(gate, up) or gelu(up).
 #pragma once
 
+#include "models/cached_attention.h"
 #include "models/linear_layer.h"
 #include "models/norm.h"
 
@@ -55,6 +56,7 @@ struct BlockContext {
   const float* sin;
   Segments segments;
   const uint32_t* dropout_seed;  // null: no dropout
+  CachePass* cache = nullptr;    // keys and values join it
 };
 
 void block_forward(const BlockContext& context, const BlockWeights& weights, const BlockActivations& kept,

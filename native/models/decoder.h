@@ -38,11 +38,15 @@ class Decoder {
   // The same, and gradients of d_loss * sum(losses) added to the parameters'.
   Status backward(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, float d_loss,
                   const uint32_t* dropout_seed, double* losses, const std::atomic<bool>& abort);
-  // Fills an empty cache with `count` tokens; logits [V] of the last one.
-  Status prefill(const Backend& backend, const int32_t* ids, int64_t count, KvCache* cache, float* logits,
-                 const std::atomic<bool>& abort);
-  // One more token.
+  // Fills a sequence's emptied cache with `count` tokens; logits [V] of the last one.
+  Status prefill(const Backend& backend, const int32_t* ids, int64_t count, int32_t sequence, KvCache* cache,
+                 float* logits, const std::atomic<bool>& abort);
+  // One more token of sequence 0, by products of one row: the fastest for a single text.
   Status next(const Backend& backend, int32_t id, KvCache* cache, float* logits, const std::atomic<bool>& abort);
+  // One more token of each of several sequences, logits [count, V]. Weights are read once for all; a sequence's bits do
+  // not depend on the others, and differ from next()'s by rounding.
+  Status next_each(const Backend& backend, const int32_t* ids, const int32_t* sequences, int64_t count, KvCache* cache,
+                   float* logits, const std::atomic<bool>& abort);
   Status logits(const Backend& backend, const int32_t* ids, Segments segments, float* out,
                 const std::atomic<bool>& abort);
 
@@ -59,9 +63,8 @@ class Decoder {
   BlockActivations activations(int64_t layer, int64_t rows) const;
   void fill_position_ids(Segments segments);
   BlockContext context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const;
-  // Runs all blocks; the last one's output is in final_. A cache, where given, takes the keys and values.
-  Status forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort,
-                 KvCache* cache = nullptr);
+  // Runs all blocks; the last one's output is in final_.
+  Status forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort);
 
   std::shared_ptr<const BaseWeights> base_;
   DecoderLimits limits_;
@@ -87,8 +90,9 @@ class Decoder {
   Matrix final_, d_;
   float* cos_ = nullptr;
   float* sin_ = nullptr;
-  int32_t* position_ids_ = nullptr;  // [rows], learned positions only
-  float* inner_ = nullptr;           // [widest rank], for one row's factors
+  int32_t* position_ids_ = nullptr;     // [rows], learned positions only
+  Segment* cached_segments_ = nullptr;  // [rows], of next_each
+  float* inner_ = nullptr;              // for one row's factors, see linear_row.h
 };
 
 }  // namespace oneround

@@ -2,30 +2,11 @@
 #include <cstring>
 
 #include "models/decoder.h"
+#include "models/linear_row.h"
 
 namespace oneround {
 
 namespace {
-
-// y = everything that the layer adds up to, for one row. `inner` holds the widest rank.
-void linear_row(const Backend& backend, const LinearLayer& layer, const float* x, float* y, float* inner) {
-  void* self = backend.self;
-  const int64_t in = layer.weight.in(), out = layer.weight.out();
-  backend.linear_row(self, x, layer.weight, y, 1.0f, false);
-  if (layer.bias != nullptr) backend.add_bias(self, layer.bias, matrix(y, 1, out));
-  if (layer.overlay != nullptr) {
-    const Overlay& overlay = *layer.overlay;
-    if (overlay.dense()) {
-      backend.linear_row(self, x, {overlay.a.data(), Type::f32, out, in, 0, false}, y, 1.0f, true);
-    } else {
-      backend.linear_row(self, x, {overlay.a.data(), Type::f32, overlay.rank, in, 0, false}, inner, 1.0f, false);
-      backend.linear_row(self, inner, {overlay.b.data(), Type::f32, out, overlay.rank, 0, false}, y, 1.0f, true);
-    }
-  }
-  if (!layer.has_lora()) return;
-  backend.linear_row(self, x, weight_of(layer.a), inner, 1.0f, false);
-  backend.linear_row(self, inner, weight_of(layer.b), y, layer.scale, true);
-}
 
 struct RowPass {
   const Backend* backend;
@@ -42,18 +23,16 @@ void row_norm(const RowPass& pass, const Norm& norm, const Matrix& x, const Matr
 
 // q, k, v of one row, with head norms and rotation; k and v join the cache.
 void row_heads(const RowPass& pass, const BlockWeights& weights, const BlockActivations& kept, const Matrix& normed,
-               KvCache* cache, size_t layer) {
+               KvCache* cache, int64_t layer) {
   const Backend& backend = *pass.backend;
   const DecoderShape& shape = *pass.shape;
   float* q = kept.qkv.data;
   float* k = q + shape.query_width();
   float* v = k + shape.kv_width();
   if (shape.fused_attention) {
-    linear_row(backend, weights.fused, normed.data, q, pass.inner);
+    linear_row_forward(backend, normed.data, {{&weights.fused, q}}, pass.inner);
   } else {
-    linear_row(backend, weights.q, normed.data, q, pass.inner);
-    linear_row(backend, weights.k, normed.data, k, pass.inner);
-    linear_row(backend, weights.v, normed.data, v, pass.inner);
+    linear_row_forward(backend, normed.data, {{&weights.q, q}, {&weights.k, k}, {&weights.v, v}}, pass.inner);
   }
   if (shape.query_key_norm)
     for (int64_t h = 0; h < shape.heads + shape.kv_heads; h++) {
@@ -68,56 +47,74 @@ void row_heads(const RowPass& pass, const BlockWeights& weights, const BlockActi
                  {&one, 1});
   }
   const size_t bytes = static_cast<size_t>(shape.kv_width()) * sizeof(float);
-  std::memcpy(cache->keys[layer].row(cache->length), k, bytes);
-  std::memcpy(cache->values[layer].row(cache->length), v, bytes);
+  const int64_t at = cache->length(0);
+  std::memcpy(cache->keys_of(layer, 0, at + 1).row(at), k, bytes);
+  std::memcpy(cache->values_of(layer, 0, at + 1).row(at), v, bytes);
 }
 
 // x is overwritten with the block's output.
 void block_row(const RowPass& pass, const BlockWeights& weights, const BlockActivations& kept,
-               const BlockScratch& scratch, KvCache* cache, size_t layer, const Matrix& x) {
+               const BlockScratch& scratch, KvCache* cache, int64_t layer, const Matrix& x) {
   const Backend& backend = *pass.backend;
   const DecoderShape& shape = *pass.shape;
   const Matrix normed = scratch.normed.slice_rows(0, 1), active = scratch.active.slice_rows(0, 1);
   row_norm(pass, weights.attention_norm, x, normed);
   row_heads(pass, weights, kept, normed, cache, layer);
-  const int64_t keys = cache->length + 1;
-  backend.attention_row(backend.self, kept.qkv.data, cache->keys[layer].slice_rows(0, keys),
-                        cache->values[layer].slice_rows(0, keys),
+  const int64_t keys = cache->length(0) + 1;
+  backend.attention_row(backend.self, kept.qkv.data, cache->keys_of(layer, 0, keys), cache->values_of(layer, 0, keys),
                         {shape.heads, shape.kv_heads, shape.head_dim, shape.window}, cache->scores, kept.attended.data);
-  linear_row(backend, weights.o, kept.attended.data, normed.data, pass.inner);
+  linear_row_forward(backend, kept.attended.data, {{&weights.o, normed.data}}, pass.inner);
   backend.add(backend.self, normed, x);
   row_norm(pass, weights.feed_norm, x, normed);
   const Matrix up = kept.up.slice_rows(0, 1);
-  linear_row(backend, weights.up, normed.data, up.data, pass.inner);
   if (shape.gelu) {
+    linear_row_forward(backend, normed.data, {{&weights.up, up.data}}, pass.inner);
     backend.gelu(backend.self, up, active);
   } else {
     const Matrix gate = kept.gate.slice_rows(0, 1);
-    linear_row(backend, weights.gate, normed.data, gate.data, pass.inner);
+    linear_row_forward(backend, normed.data, {{&weights.gate, gate.data}, {&weights.up, up.data}}, pass.inner);
     backend.swiglu(backend.self, gate, up, active);
   }
-  linear_row(backend, weights.down, active.data, normed.data, pass.inner);
+  linear_row_forward(backend, active.data, {{&weights.down, normed.data}}, pass.inner);
   backend.add(backend.self, normed, x);
 }
 
 }  // namespace
 
-Status Decoder::prefill(const Backend& backend, const int32_t* ids, int64_t count, KvCache* cache, float* logits,
-                        const std::atomic<bool>& abort) {
+Status Decoder::prefill(const Backend& backend, const int32_t* ids, int64_t count, int32_t sequence, KvCache* cache,
+                        float* logits, const std::atomic<bool>& abort) {
   const Segment all{0, count, 0};
-  const BlockContext pass = context(backend, {&all, 1}, nullptr);
-  cache->length = 0;
-  if (Status s = forward(pass, ids, count, abort, cache); !s.is_ok()) return s;
-  cache->length = count;
+  CachePass cached{cache, &sequence};
+  BlockContext pass = context(backend, {&all, 1}, nullptr);
+  pass.cache = &cached;
+  cache->length(sequence) = 0;
+  if (Status s = forward(pass, ids, count, abort); !s.is_ok()) return s;
+  cache->length(sequence) = count;
   head_logits(pass, head_, head_scratch_, final_.slice_rows(count - 1, 1),
               matrix(logits, 1, base_->shape().vocabulary));
+  return Status::ok();
+}
+
+Status Decoder::next_each(const Backend& backend, const int32_t* ids, const int32_t* sequences, int64_t count,
+                          KvCache* cache, float* logits, const std::atomic<bool>& abort) {
+  for (int64_t i = 0; i < count; i++) {
+    cached_segments_[i] = {i, 1, 0};
+    cached_segments_[i].start = cache->length(sequences[i]);
+  }
+  CachePass cached{cache, sequences};
+  BlockContext pass = context(backend, {cached_segments_, count}, nullptr);
+  pass.cache = &cached;
+  if (Status s = forward(pass, ids, count, abort); !s.is_ok()) return s;
+  for (int64_t i = 0; i < count; i++) cache->length(sequences[i])++;
+  head_logits(pass, head_, head_scratch_, final_.slice_rows(0, count),
+              matrix(logits, count, base_->shape().vocabulary));
   return Status::ok();
 }
 
 Status Decoder::next(const Backend& backend, int32_t id, KvCache* cache, float* logits,
                      const std::atomic<bool>& abort) {
   const DecoderShape& shape = base_->shape();
-  const int64_t half = shape.head_dim / 2, position = cache->length;
+  const int64_t half = shape.head_dim / 2, position = cache->length(0);
   const bool rotates = cos_ != nullptr;
   const RowPass pass{&backend, &shape, rotates ? cos_ + position * half : nullptr,
                      rotates ? sin_ + position * half : nullptr, inner_};
@@ -128,11 +125,11 @@ Status Decoder::next(const Backend& backend, int32_t id, KvCache* cache, float* 
     backend.embed(backend.self, &at, positions_, scratch_.normed.slice_rows(0, 1));
     backend.add(backend.self, scratch_.normed.slice_rows(0, 1), x);
   }
-  for (size_t i = 0; i < blocks_.size(); i++) {
+  for (int64_t i = 0; i < shape.layers; i++) {
     if (abort.load(std::memory_order_relaxed)) return stopped();
-    block_row(pass, blocks_[i], kept_[0], scratch_, cache, i, x);
+    block_row(pass, blocks_[static_cast<size_t>(i)], kept_[0], scratch_, cache, i, x);
   }
-  cache->length++;
+  cache->length(0)++;
   const Matrix normed = scratch_.normed.slice_rows(0, 1);
   row_norm(pass, head_.norm, x, normed);
   backend.linear_row(backend.self, normed.data, head_.vocabulary, logits, 1.0f, false);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "models/decoder.h"
+#include "models/linear_row.h"
 
 namespace oneround {
 
@@ -63,7 +64,7 @@ void Decoder::lay_out(Arena* arena) {
     if (drops) scratch_.linear.dropped = arena->take<float>(m * std::max({s.hidden, s.intermediate, s.query_width()}));
   }
   scratch_.linear.overlay_u = arena->take<float>(m * widest_overlay);
-  inner_ = arena->take<float>(std::max<int64_t>({1, widest_rank, widest_overlay}));
+  inner_ = arena->take<float>(std::max<int64_t>(1, kRowLayers * kRowFactors * std::max(widest_rank, widest_overlay)));
   final_ = rows_by(s.hidden);
 
   const auto head_rows_by = [&](int64_t cols) { return matrix(arena->take<float>(kHeadRows * cols), kHeadRows, cols); };
@@ -76,6 +77,7 @@ void Decoder::lay_out(Arena* arena) {
   head_scratch_.rows = arena->take<int32_t>(kHeadRows);
   head_scratch_.labels = arena->take<int32_t>(kHeadRows);
   head_scratch_.segments = arena->take<Segment>(kHeadRows);
+  cached_segments_ = arena->take<Segment>(m);
   if (s.learned_positions > 0) {
     position_ids_ = arena->take<int32_t>(m);
   } else {

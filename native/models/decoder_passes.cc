@@ -1,6 +1,4 @@
 // Decoder's passes; decoder.cc binds weights, decoder_layout.cc lays buffers out.
-#include <cstring>
-
 #include "engine/elementary.h"
 #include "models/decoder.h"
 
@@ -20,16 +18,6 @@ BlockScratch top_rows(BlockScratch scratch, int64_t rows) {
                     &scratch.d_qkv, &scratch.d_projected})
     m->rows = rows;
   return scratch;
-}
-
-// Rows of qkv go to the front of a layer's cache.
-void remember_keys(const DecoderShape& shape, const Matrix& qkv, KvCache* cache, int64_t layer) {
-  const size_t bytes = static_cast<size_t>(shape.kv_width()) * sizeof(float);
-  for (int64_t m = 0; m < qkv.rows; m++) {
-    const float* keys = qkv.row(m) + shape.query_width();
-    std::memcpy(cache->keys[static_cast<size_t>(layer)].row(m), keys, bytes);
-    std::memcpy(cache->values[static_cast<size_t>(layer)].row(m), keys + shape.kv_width(), bytes);
-  }
 }
 
 int64_t row_count(Segments segments) {
@@ -60,7 +48,7 @@ Status Decoder::allocate(const Backend& backend) {
 void Decoder::fill_position_ids(Segments segments) {
   for (int64_t s = 0; s < segments.count; s++)
     for (int64_t t = 0; t < segments.data[s].count; t++)
-      position_ids_[segments.data[s].first + t] = static_cast<int32_t>(t);
+      position_ids_[segments.data[s].first + t] = static_cast<int32_t>(segments.data[s].start + t);
 }
 
 BlockContext Decoder::context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const {
@@ -73,8 +61,7 @@ BlockActivations Decoder::activations(int64_t layer, int64_t rows) const {
   return top_rows(kept, rows);
 }
 
-Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort,
-                        KvCache* cache) {
+Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort) {
   const Backend& backend = *context.backend;
   const int64_t layers = base_->shape().layers;
   const BlockScratch scratch = top_rows(scratch_, rows);
@@ -90,8 +77,8 @@ Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t
     if (abort.load(std::memory_order_relaxed)) return stopped();
     const BlockActivations kept = activations(i, rows);
     const Matrix y = i + 1 == layers ? last : activations(i + 1, rows).x;
+    if (context.cache != nullptr) context.cache->layer = i;
     block_forward(context, blocks_[static_cast<size_t>(i)], kept, scratch, y);
-    if (cache != nullptr) remember_keys(base_->shape(), kept.qkv, cache, i);
   }
   return Status::ok();
 }

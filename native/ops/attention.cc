@@ -38,12 +38,6 @@ int64_t attention_scratch(const CpuContext& context, int64_t longest_segment, At
   return divide_attention_scratch(context, nullptr, longest_segment, shape).floats;
 }
 
-namespace ops {
-
-namespace {
-
-// Row i of the block attends to keys first_key..first + i. Scores become unnormalised probabilities; y is scaled
-// afterwards.
 void softmax_rows(const Kernels& kernels, const AttentionScratch& scratch, int64_t first, int64_t queries,
                   int64_t window, float* sums, const Matrix& log_sum, int64_t head) {
   const int64_t keys = first + queries;
@@ -52,16 +46,17 @@ void softmax_rows(const Kernels& kernels, const AttentionScratch& scratch, int64
     const int64_t valid = first + i + 1, seen = first_key(first + i, window);
     float maximum;
     sums[i] = kernels.exponentials(row + seen, valid - seen, &maximum);
-    log_sum.row(first + i)[head] = static_cast<float>(logarithm(sums[i]) + maximum);
+    log_sum.row(i)[head] = static_cast<float>(logarithm(sums[i]) + maximum);
     std::fill(row, row + seen, 0.0f);
     std::fill(row + valid, row + keys, 0.0f);
   }
 }
 
-}  // namespace
+namespace ops {
 
 void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape, const Matrix& y,
                const Matrix& log_sum, Segments segments) {
+  if (has_parents(segments)) return attention_tree(cpu(self), q, k, v, shape, y, log_sum, segments);
   CpuContext& context = cpu(self);
   const int64_t dim = shape.head_dim, group = shape.heads / shape.kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
@@ -82,7 +77,7 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
                       scratch.scores, scratch.score_stride, scale, false);
       float sums[kQueryBlock];
       softmax_rows(context.kernels, scratch, first, queries, shape.window, sums,
-                   log_sum.slice_rows(segment.first, length), head);
+                   log_sum.slice_rows(segment.first + first, queries), head);
       multiply_packed(context, mine, queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows,
                       length, ys.row(first), ys.stride, 1.0f, false);
       for (int64_t i = 0; i < queries; i++) context.kernels.scale(1.0f / sums[i], dim, ys.row(first + i));

@@ -24,6 +24,20 @@ inline int64_t first_key(int64_t query, int64_t window) {
   return window == 0 || query < window ? 0 : query - window + 1;
 }
 
+// Scores of queries at positions first.. against keys 0 .. first + queries - 1 become unnormalised probabilities: query
+// i attends to keys first_key .. first + i, and its y is scaled by 1 / sums[i] afterwards. log_sum: the queries' rows.
+void softmax_rows(const Kernels& kernels, const AttentionScratch& scratch, int64_t first, int64_t queries,
+                  int64_t window, float* sums, const Matrix& log_sum, int64_t head);
+
+// attention() where segments have parents (attention_tree.cc).
+inline bool has_parents(Segments segments) {
+  for (int64_t s = 0; s < segments.count; s++)
+    if (segments.data[s].parent >= 0) return true;
+  return false;
+}
+void attention_tree(CpuContext& context, const Matrix& q, const Matrix& k, const Matrix& v, AttentionShape shape,
+                    const Matrix& y, const Matrix& log_sum, Segments segments);
+
 AttentionScratch divide_attention_scratch(const CpuContext& context, float* base, int64_t longest_segment,
                                           AttentionShape shape);
 

@@ -11,6 +11,7 @@ void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_
                          AttentionShape shape) {
   const int64_t tile_rows = kernels.tile_rows;
   packed_a = from->take<float>(kGroupRows * kGroupDepth);
+  row_sums = from->take<float>(kRowProducts * (max_cols / 32));
   scratch.resize(static_cast<size_t>(pool.threads()));
   const int64_t deepest = std::max({kDepth, longest_segment, shape.head_dim});
   for (WorkerScratch& mine : scratch) {
@@ -46,6 +47,7 @@ class Cpu final : public CpuBackend {
     table_.linear_d_x = ops::linear_d_x;
     table_.linear_d_w = ops::linear_d_w;
     table_.linear_row = ops::linear_row;
+    table_.linear_row_each = ops::linear_row_each;
     table_.rope = ops::rope;
     table_.attention = ops::attention;
     table_.attention_row = ops::attention_row;
@@ -76,11 +78,12 @@ class Cpu final : public CpuBackend {
                                AttentionShape shape) {
     CpuContext& context = cpu(self);
     const std::vector<WorkerScratch> kept = context.scratch;
-    float* const kept_a = context.packed_a;
+    float *const kept_a = context.packed_a, *const kept_sums = context.row_sums;
     Arena counting;
     context.lay_out(&counting, max_rows, max_cols, longest_segment, shape);
     context.scratch = kept;
     context.packed_a = kept_a;
+    context.row_sums = kept_sums;
     return counting.used();
   }
 

@@ -41,6 +41,7 @@ struct CpuContext {
   ThreadPool pool;
   Arena arena;
   float* packed_a = nullptr;
+  float* row_sums = nullptr;  // linear_row_each: sums of 32 inputs each
   std::vector<WorkerScratch> scratch;
   std::vector<DepthBlock> depth_blocks;
 

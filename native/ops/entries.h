@@ -12,6 +12,7 @@ void linear_d_w(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_
 
 // linear_row.cc
 void linear_row(void* self, const float* x, const Weight& w, float* y, float scale, bool accumulate);
+void linear_row_each(void* self, const RowProduct* products, int64_t count);
 
 // embedding.cc
 void embed(void* self, const int32_t* ids, const Weight& table, const Matrix& y);

@@ -11,8 +11,8 @@ void rope(void* self, const Matrix& x, int64_t heads, int64_t head_dim, const fl
     const Segment& segment = segments.data[s];
     for (int64_t t = 0; t < segment.count; t++)
       for (int64_t h = 0; h < heads; h++)
-        context.kernels.rotate(x.row(segment.first + t) + h * head_dim, cos + t * half, sin + t * half, direction,
-                               half);
+        context.kernels.rotate(x.row(segment.first + t) + h * head_dim, cos + (segment.start + t) * half,
+                               sin + (segment.start + t) * half, direction, half);
   });
 }
 

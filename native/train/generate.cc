@@ -1,34 +1,68 @@
 // Session's generation.
+#include <algorithm>
+
 #include "train/session.h"
 
 namespace oneround {
 
-Status Session::check_tokens(std::span<const int32_t> ids, bool first) const {
-  const auto refuse = [](const std::string& found, const std::string& fix) {
-    return Status::error(Code::argument, found, fix);
-  };
-  if (options_.cache == 0) return refuse("the session has no cache", "Open it with cache > 0.");
-  if (ids.empty()) return refuse("the prompt is empty", "Give at least one token.");
-  if (!first && cache_.length == 0) return refuse("there is no prompt yet", "Call prefill first.");
-  const int64_t length = static_cast<int64_t>(ids.size()) + (first ? 0 : cache_.length);
-  if (length > cache_.capacity)
-    return refuse(std::to_string(length) + " tokens do not fit the cache of " + std::to_string(cache_.capacity),
-                  "Shorten the prompt or generate fewer tokens.");
+namespace {
+
+Status refuse(const std::string& found, const std::string& fix) { return Status::error(Code::argument, found, fix); }
+
+Status check_vocabulary(std::span<const int32_t> ids, int64_t vocabulary) {
   for (int32_t id : ids)
-    if (id < 0 || id >= base_->shape().vocabulary)
+    if (id < 0 || id >= vocabulary)
       return refuse("token id " + std::to_string(id) + " is outside the vocabulary", "Use the base's own tokenizer.");
   return Status::ok();
 }
 
-Status Session::prefill(std::span<const int32_t> ids, const std::atomic<bool>& abort, std::vector<float>* logits) {
-  logits->resize(static_cast<size_t>(base_->shape().vocabulary));
-  return decoder_->prefill(backend_->table(), ids.data(), static_cast<int64_t>(ids.size()), &cache_, logits->data(),
-                           abort);
+Status no_room(int64_t length, int64_t capacity) {
+  return refuse(std::to_string(length) + " tokens do not fit the cache of " + std::to_string(capacity),
+                "Shorten the prompt or generate fewer tokens.");
 }
 
-Status Session::next(int32_t id, const std::atomic<bool>& abort, std::vector<float>* logits) {
+}  // namespace
+
+Status Session::check_prompt(std::span<const int32_t> ids, int32_t sequence) const {
+  if (options_.cache == 0) return refuse("the session has no cache", "Open it with cache > 0.");
+  if (sequence < 0 || sequence >= options_.sequences)
+    return refuse("there is no sequence " + std::to_string(sequence), "Open the session with more sequences.");
+  if (ids.empty()) return refuse("the prompt is empty", "Give at least one token.");
+  const int64_t length = static_cast<int64_t>(ids.size());
+  if (length > cache_.capacity) return no_room(length, cache_.capacity);
+  return check_vocabulary(ids, base_->shape().vocabulary);
+}
+
+Status Session::check_next(std::span<const int32_t> ids, std::span<const int32_t> sequences) const {
+  if (options_.cache == 0) return refuse("the session has no cache", "Open it with cache > 0.");
+  if (ids.empty() || ids.size() != sequences.size())
+    return refuse(std::to_string(ids.size()) + " tokens for " + std::to_string(sequences.size()) + " sequences",
+                  "Give one token for each sequence.");
+  for (size_t i = 0; i < sequences.size(); i++) {
+    const int32_t sequence = sequences[i];
+    if (sequence < 0 || sequence >= options_.sequences ||
+        std::count(sequences.begin(), sequences.begin() + static_cast<std::ptrdiff_t>(i), sequence) > 0)
+      return refuse("sequence " + std::to_string(sequence) + " is not there, or twice", "Name each sequence once.");
+    const int64_t length = cache_.lengths[static_cast<size_t>(sequence)];
+    if (length == 0) return refuse("there is no prompt yet", "Call prefill first.");
+    if (length + 1 > cache_.capacity) return no_room(length + 1, cache_.capacity);
+  }
+  return check_vocabulary(ids, base_->shape().vocabulary);
+}
+
+Status Session::prefill(std::span<const int32_t> ids, int32_t sequence, const std::atomic<bool>& abort,
+                        std::vector<float>* logits) {
   logits->resize(static_cast<size_t>(base_->shape().vocabulary));
-  return decoder_->next(backend_->table(), id, &cache_, logits->data(), abort);
+  return decoder_->prefill(backend_->table(), ids.data(), static_cast<int64_t>(ids.size()), sequence, &cache_,
+                           logits->data(), abort);
+}
+
+Status Session::next(std::span<const int32_t> ids, std::span<const int32_t> sequences, const std::atomic<bool>& abort,
+                     std::vector<float>* logits) {
+  logits->resize(ids.size() * static_cast<size_t>(base_->shape().vocabulary));
+  if (options_.sequences == 1) return decoder_->next(backend_->table(), ids[0], &cache_, logits->data(), abort);
+  return decoder_->next_each(backend_->table(), ids.data(), sequences.data(), static_cast<int64_t>(ids.size()), &cache_,
+                             logits->data(), abort);
 }
 
 }  // namespace oneround

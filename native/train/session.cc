@@ -50,6 +50,9 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
     return refuse("rowsPerPass or longestExample is out of range", "Let rowsPerPass be at least longestExample.");
   if (options.cache < 0 || options.cache > options.longest_example || (options.cache > 0 && options.training))
     return refuse("cache is out of range", "Use a scoring session and a cache of at most longestExample tokens.");
+  if (options.sequences < 1 || options.sequences > std::min(kHeadRows, options.rows_per_pass))
+    return refuse("sequences is out of range", "Generate at most " + std::to_string(kHeadRows) +
+                                                   " texts side by side, and no more than rowsPerPass.");
   auto session = std::make_unique<Session>();
   if (Status s = Parameters::plan(*base, options.slots, &session->parameters_); !s.is_ok()) return s;
   for (Overlay& overlay : options.overlays)
@@ -79,8 +82,9 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   if (o.training) {
     budget.gradients = session->parameters_->count() * kFloat;
     budget.optimizer = 2 * session->parameters_->count() * kFloat;
+    budget.gradients += (o.anchored + o.corrected) * session->parameters_->count() * kFloat;
   }
-  if (o.cache > 0) budget.cache = KvCache::bytes(shape.layers, o.cache, shape.kv_width(), shape.heads);
+  if (o.cache > 0) budget.cache = KvCache::bytes(shape.layers, o.sequences, o.cache, shape.kv_width(), shape.heads);
   budget.activations = session->decoder_->activation_bytes();
   budget.scratch = backend.scratch_bytes(backend.self, o.rows_per_pass, session->decoder_->widest(), o.longest_example,
                                          {shape.heads, shape.kv_heads, shape.head_dim, shape.window});
@@ -110,10 +114,13 @@ Status Session::create(std::shared_ptr<const BaseWeights> base, SessionOptions o
                                   {shape.heads, shape.kv_heads, shape.head_dim, shape.window}))
     return Status::error(Code::memory, "no memory for scratch", "Lower the cutoff or the number of threads.");
   if (Status s = session->decoder_->allocate(session->backend_->table()); !s.is_ok()) return s;
-  if (o.cache > 0 && !session->cache_.reserve(shape.layers, o.cache, shape.kv_width(), shape.heads))
+  if (o.cache > 0 && !session->cache_.reserve(shape.layers, o.sequences, o.cache, shape.kv_width(), shape.heads))
     return Status::error(Code::memory, "no memory for the cache of keys and values", "Generate fewer tokens.");
   session->segments_.reserve(static_cast<size_t>(o.rows_per_pass));
   session->row_losses_.resize(static_cast<size_t>(o.rows_per_pass));
+  const auto count = static_cast<size_t>(session->parameters_->count());
+  if (o.anchored) session->anchor_.resize(count);
+  if (o.corrected) session->correction_.resize(count);
   *out = std::move(session);
   return Status::ok();
 }
@@ -136,6 +143,7 @@ Status Session::check(const Batch& batch) const {
   }
   if (rows == 0 || rows != static_cast<int64_t>(batch.ids.size()))
     return refuse("the lengths do not sum to the number of ids", "Make them match.");
+  if (Status s = check_parents(batch); !s.is_ok()) return s;
   const int64_t vocabulary = base_->shape().vocabulary;
   for (int32_t id : batch.ids)
     if (id < 0 || id >= vocabulary)
@@ -145,6 +153,35 @@ Status Session::check(const Batch& batch) const {
     if (label >= vocabulary)
       return refuse("label " + std::to_string(label) + " is outside the vocabulary of " + std::to_string(vocabulary),
                     "Use the tokenizer that belongs to this base.");
+  return Status::ok();
+}
+
+// A tree in the order of a walk: each parent is the example before, or one above that.
+Status Session::check_parents(const Batch& batch) const {
+  if (batch.parents.empty()) return Status::ok();
+  const std::string fix = "Lay examples out as a tree, parents first, in one pass.";
+  if (batch.parents.size() != batch.lengths.size()) return refuse("parents have another length than lengths", fix);
+  if (static_cast<int64_t>(batch.ids.size()) > options_.rows_per_pass)
+    return refuse("a batch with parents has " + std::to_string(batch.ids.size()) + " rows", fix);
+  std::vector<int32_t> above;  // the way from a root to the example before
+  std::vector<int64_t> ends;   // positions after each of them
+  for (size_t i = 0; i < batch.lengths.size(); i++) {
+    const int32_t parent = batch.parents[i];
+    while (!above.empty() && above.back() != parent) {
+      above.pop_back();
+      ends.pop_back();
+    }
+    if (parent < -1 || (parent >= 0 && above.empty()))
+      return refuse("example " + std::to_string(i) + " has the parent " + std::to_string(parent), fix);
+    if (static_cast<int64_t>(above.size()) > kMostAbove)
+      return refuse("an example has " + std::to_string(above.size()) + " examples above it", fix);
+    const int64_t end = (ends.empty() ? 0 : ends.back()) + batch.lengths[i];
+    if (end > options_.longest_example)
+      return refuse("an example ends at position " + std::to_string(end),
+                    "Cut examples to longestExample = " + std::to_string(options_.longest_example) + ".");
+    above.push_back(static_cast<int32_t>(i));
+    ends.push_back(end);
+  }
   return Status::ok();
 }
 

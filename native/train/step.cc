@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "train/local_terms.h"
 #include "train/session.h"
 
 namespace oneround {
@@ -15,7 +16,13 @@ Status Session::for_passes(const Batch& batch, const Pass& pass) {
     const size_t first_example = example;
     int64_t rows = 0;
     while (example < batch.lengths.size() && rows + batch.lengths[example] <= options_.rows_per_pass) {
-      segments_.push_back({rows, batch.lengths[example], batch.dropout_counters[example]});
+      Segment segment{rows, batch.lengths[example], batch.dropout_counters[example]};
+      if (!batch.parents.empty()) segment.parent = batch.parents[example];
+      if (segment.parent >= 0) {
+        const Segment& parent = segments_[static_cast<size_t>(segment.parent)];
+        segment.start = parent.start + parent.count;
+      }
+      segments_.push_back(segment);
       rows += batch.lengths[example++];
     }
     if (Status s = pass(first_row, first_example, Segments{segments_.data(), static_cast<int64_t>(segments_.size())});
@@ -29,6 +36,7 @@ Status Session::for_passes(const Batch& batch, const Pass& pass) {
 Status Session::gradient(const Batch& batch, uint32_t seed, const std::atomic<bool>& abort, StepResult* out) {
   if (!options_.training)
     return Status::error(Code::argument, "the session was opened for scoring", "Open it with training.");
+  if (!batch.parents.empty()) return Status::error(Code::argument, "the batch has parents", "Train on whole examples.");
   const Backend& backend = backend_->table();
   out->tokens = std::count_if(batch.labels.begin(), batch.labels.end(), [](int32_t label) { return label >= 0; });
   if (out->tokens == 0)
@@ -75,8 +83,21 @@ void Session::optimize(const StepOptions& o, double gradient_norm) {
   }
 }
 
+Status Session::add_local_terms(const StepOptions& options, StepResult* out) {
+  const bool pulls = !anchor_.empty() && options.proximal > 0;
+  if (!pulls && correction_.empty()) return Status::ok();
+  if (pulls) add_proximal(*parameters_, anchor_.data(), options.proximal);
+  if (!correction_.empty()) add_correction(*parameters_, correction_.data());
+  const Backend& backend = backend_->table();
+  out->gradient_norm = std::sqrt(backend.squared_norm(backend.self, parameters_->gradient(), parameters_->count()));
+  if (std::isfinite(out->gradient_norm)) return Status::ok();
+  return Status::error(Code::numeric, "the gradient with the strategy's terms is not finite",
+                       "Lower mu or the learning rate.");
+}
+
 Status Session::step(const Batch& batch, const StepOptions& options, const std::atomic<bool>& abort, StepResult* out) {
   if (Status s = gradient(batch, options.seed, abort, out); !s.is_ok()) return s;
+  if (Status s = add_local_terms(options, out); !s.is_ok()) return s;
   optimize(options, out->gradient_norm);
   return Status::ok();
 }

@@ -6,7 +6,7 @@ export type InitA = 'kaiming' | 'gaussian'
 type Random = (seed: number, stream: number, count: number, distribution: 'uniform' | 'normal') => Float32Array
 
 /**
- * Layer i draws from stream i of the seed, so a layer's start does not depend on the sizes of the others.
+ * Layer i draws from stream firstStream + i of the seed, so a layer's start does not depend on the sizes of the others.
  * kaiming: A ~ U(-1/sqrt(in), 1/sqrt(in)), which is what kaiming_uniform with a = sqrt(5) comes to; gaussian: A ~ N(0, 1/rank^2).
  * Source: huggingface/peft, LoraLayer.reset_lora_parameters.
  */
@@ -15,8 +15,9 @@ export function initialAdapter(
   seed: number,
   initA: InitA = 'kaiming',
   random: Random = (...draw) => native().random(...draw),
+  firstStream = 0,
 ): Adapter {
-  return makeAdapter(layers.map((layer, stream) => initialLayer(layer, stream, seed, initA, random)))
+  return makeAdapter(layers.map((layer, i) => initialLayer(layer, firstStream + i, seed, initA, random)))
 }
 
 function initialLayer(layer: Layer, stream: number, seed: number, initA: InitA, random: Random): AdapterLayer {

@@ -1,51 +1,72 @@
 /** Updates -> adapter. Updates come in any order and in any grouping; the result is the same, bit for bit. */
+import { createHash } from 'node:crypto'
 import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding.js'
+import { canonicalJson } from '../update/canonical.js'
 import { checkUpdate } from '../update/checks.js'
-import type { Method, Plan, Weights } from '../update/plan.js'
-import { isBytesOrFile, openUpdate, type Update } from '../update/update.js'
+import type { Plan, Weights } from '../update/plan.js'
+import { isBytesOrFile, parseUpdate, readUpdateBytes, serializeUpdate, type Update } from '../update/update.js'
+import { Accumulator, type Keep, type Member } from './accumulator.js'
 import { openDenseAggregator } from './dense.js'
-import { feditLayer } from './fedit.js'
-import { type LayerJobs, overLayers } from './layers.js'
-import { type LayerMethod, type LayerOutcome, relative } from './method.js'
+import type { LayerJobs } from './layers.js'
+import { type LayerOutcome, type LayerSum, type MethodOptions, type RankRule, relative } from './method.js'
+import { runMethod } from './methods.js'
+import { checkRank } from './ranks.js'
 import { noSuchClient, nothingToSum } from './refusals.js'
-import { stackLayer } from './stack.js'
-import { byClient, layerSums } from './sums.js'
-import { svdLayer } from './svd.js'
-import { methodTable } from './table.js'
-import { resolveWeights } from './weights.js'
+import { readState, stateSha256, writeState } from './state-file.js'
+import { checkOverlay, denseLayerSum, layerSum, type Summand } from './sums.js'
+import { type AggregateMethod, methodTable, plainMethods } from './table.js'
+import { resolveWeights, weightOf } from './weights.js'
 
-/** Methods of factors; whole tensors have but one. */
-type LoraMethod = Exclude<Method, 'fedavg'>
-
-const layerMethods: Record<LoraMethod, LayerMethod> = { svd: svdLayer, stack: stackLayer, fedit: feditLayer }
+export type { Keep } from './accumulator.js'
+export type { RankRule } from './method.js'
+export type { AggregateMethod } from './table.js'
 
 export interface Aggregate {
   adapter: Adapter
-  method: Method
+  method: AggregateMethod
   /** p_i by client, summing to 1 */
   weights: Record<string, number>
+  /** what each update counted with, where the method chose that itself (krum, geometric median, norm clipping) */
+  coefficients?: Record<string, number>
   /** ||exact sum - adapter|| / ||exact sum||, Frobenius, over all layers together; below about 1e-7 is f32 rounding */
   relativeError: number
   layers: { name: string; rank: number; relativeError: number }[]
 }
 
-export interface FinishOptions {
+export interface FinishOptions extends Omit<MethodOptions, 'rank'> {
   /** default: the plan's */
-  method?: Method
-  /** svd only; default: the plan's */
-  rank?: number | 'auto'
+  method?: AggregateMethod
+  /** of methods that end in svd; default: the plan's */
+  rank?: RankRule
   /** default: the plan's */
   weights?: Weights
 }
 
+/** Where removing needs updates again: files or updates, of whom does not matter. */
+export interface RemoveOptions {
+  updates?: Iterable<Update | Uint8Array | string>
+}
+
 export interface Aggregator {
+  /** in the order of their names */
+  readonly clients: readonly string[]
+  readonly keep: Keep
   /** Takes an update, its bytes or the path of its file; refuses what breaks a rule of the plan and a client that is there already. */
   add(update: Update | Uint8Array | string): Promise<void>
-  /** Takes a client's update out again; the result is as if it had never been added. */
-  remove(client: string): Promise<void>
+  /**
+   * Takes a client's update out again; the result is, bit for bit, as if it had never been added. Where only sums were
+   * kept, its update is needed again, and everybody's where so few are left that factors are kept anew.
+   */
+  remove(client: string, o?: RemoveOptions): Promise<void>
+  /** Takes in the clients of a state file that another process made of the same plan, round and start. */
+  merge(state: string): Promise<void>
+  /** The digest that a state file would have now; no order of arrival and no removal leaves a trace in it. */
+  digest(): Promise<string>
+  /** Writes everything to a state file, which is as confidential as the updates. @returns its digest */
+  save(file: string): Promise<{ sha256: string; bytes: number }>
   /** May be called several times, with more updates or other options in between. */
   finish(o?: FinishOptions): Promise<Aggregate>
 }
@@ -57,60 +78,129 @@ export interface AggregatorOptions extends LayerJobs {
   startSha256?: string | undefined
   /** what all clients of this round trained upon; it is part of the adapter */
   overlay?: readonly OverlayLayer[] | undefined
+  /**
+   * 'updates' (default): every client's factors, so that each method, other weights and every removal stay possible.
+   * 'sums': a layer's factors turn into its sum once they would be the larger form, so that memory is one update and
+   * that sum, whatever the number of clients. A state file keeps what it was begun with.
+   */
+  keep?: Keep | undefined
   /** of full updates: where the round started, off the base */
   dense?: readonly DenseDelta[] | undefined
 }
 
-/** Starts an empty aggregation. Needs no base model. */
+/** Starts an aggregation, empty or from a state file. Needs no base model. */
 export async function openAggregator(plan: Plan, state?: string, o: AggregatorOptions = {}): Promise<Aggregator> {
-  if (state !== undefined) {
-    throw new OneroundError('UNSUPPORTED', 'Aggregation state files are not built yet.', {
-      found: `state '${state}'`,
-      expected: 'update files',
-      fix: 'Leave out the state and pass all update files of the round at once.',
-    })
+  if (plan.train.trainable.kind === 'full') return openDenseAggregator(plan, o, state)
+  checkOverlay(plan.layers, o.overlay ?? [])
+  const sums =
+    state === undefined ? new Accumulator(plan, o.keep ?? 'updates', o) : await readState(state, plan, o, o.keep)
+  // One after another: an update that arrives while another is taken in must not meet half a sum.
+  let queue: Promise<unknown> = Promise.resolve()
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = queue.then(work)
+    queue = turn.catch(() => undefined)
+    return turn
   }
-  if (plan.train.trainable.kind === 'full') return openDenseAggregator(plan, o)
-  const updates = new Map<string, Update>()
   return {
-    async add(source) {
-      const update = isBytesOrFile(source) ? await openUpdate(source, plan) : source
-      const [first] = updates.values()
-      const reference = first ?? update
-      const { client } = update.info
-      checkUpdate(plan, update, {
-        round: o.round ?? reference.info.round,
-        startSha256: o.startSha256 ?? reference.info.startSha256,
-        taken: new Set(updates.keys()),
-      })
-      updates.set(client, update)
+    get clients() {
+      return sums.sorted().map((member) => member.info.client)
     },
-    async remove(client) {
-      if (!updates.delete(client)) throw noSuchClient(client, updates.keys())
-    },
-    finish(options = {}) {
-      return aggregate(plan, byClient(updates.values()), options, o)
-    },
+    keep: sums.keep,
+    add: (source) =>
+      inTurn(async () => {
+        const { update, sha256 } = await readSource(source, plan)
+        const [first] = sums.members.values()
+        const reference = first?.info ?? update.info
+        checkUpdate(plan, update, {
+          round: o.round ?? reference.round,
+          startSha256: o.startSha256 ?? reference.startSha256,
+          taken: new Set(sums.members.keys()),
+        })
+        await sums.add(update, sha256())
+      }),
+    remove: (client, options = {}) => inTurn(() => removeClient(sums, plan, client, options)),
+    merge: (file) =>
+      inTurn(async () => {
+        const other = await readState(file, plan, o, sums.keep)
+        checkMerge(sums, other, file)
+        await sums.merge(other)
+      }),
+    digest: () => inTurn(async () => stateSha256(sums)),
+    save: (file) => inTurn(() => writeState(file, sums)),
+    finish: (options = {}) => inTurn(() => aggregate(sums, options, o)),
   }
 }
 
-async function aggregate(
+async function readSource(
+  source: Update | Uint8Array | string,
   plan: Plan,
-  updates: readonly Update[],
-  options: FinishOptions,
-  o: AggregatorOptions,
-): Promise<Aggregate> {
-  if (updates.length === 0) throw nothingToSum()
-  const method = options.method ?? plan.aggregate.method
-  const rank = options.rank ?? plan.aggregate.rank
-  checkMethod(method, rank)
+): Promise<{ update: Update; sha256: () => string }> {
+  if (!isBytesOrFile(source)) return { update: source, sha256: () => sha256Of(serializeUpdate(source)) }
+  const bytes = typeof source === 'string' ? await readUpdateBytes(source, plan) : source
+  const update = parseUpdate(bytes, plan, typeof source === 'string' ? source : undefined)
+  return { update, sha256: () => sha256Of(bytes) }
+}
+
+function sha256Of(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+async function removeClient(sums: Accumulator, plan: Plan, client: string, o: RemoveOptions): Promise<void> {
+  const member = sums.members.get(client)
+  if (member === undefined) throw noSuchClient(client, sums.members.keys())
+  const sources = [...(o.updates ?? [])]
+  await sums.remove(member, async (wanted: Member) => {
+    for (const source of sources) {
+      if (!isBytesOrFile(source) && source.info.client !== wanted.info.client) continue
+      const { update, sha256 } = await readSource(source, plan)
+      if (update.info.client === wanted.info.client && sha256() === wanted.sha256) return update
+    }
+    return undefined
+  })
+}
+
+function checkMerge(sums: Accumulator, other: Accumulator, file: string): void {
+  const twice = [...other.members.keys()].find((client) => sums.members.has(client))
+  const [mine] = sums.members.values()
+  const [theirs] = other.members.values()
+  const unlike =
+    mine !== undefined &&
+    theirs !== undefined &&
+    (mine.info.round !== theirs.info.round || mine.info.startSha256 !== theirs.info.startSha256)
+  if (twice === undefined && !unlike) return
+  throw new OneroundError('REFUSED', `The state ${file} cannot be merged.`, {
+    found: twice === undefined ? 'another round or start' : `client '${twice}' in both`,
+    expected: 'other clients of the same round and start',
+    fix: twice === undefined ? 'Merge states of one round.' : 'Remove the client from one of the two.',
+  })
+}
+
+async function aggregate(sums: Accumulator, options: FinishOptions, o: AggregatorOptions): Promise<Aggregate> {
+  const { plan } = sums
+  const members = sums.sorted()
+  if (members.length === 0) throw nothingToSum()
+  const { method = plan.aggregate.method, rank = plan.aggregate.rank, weights = plan.aggregate.weights } = options
+  checkMethod(method, rank, plan)
   if (method === 'fedavg') throw noFactorMethod()
-  const weights = resolveWeights(
-    options.weights ?? plan.aggregate.weights,
-    updates.map((update) => update.info),
+  checkSummed(sums, method, weights)
+  const infos = members.map((member) => member.info)
+  const shares = resolveWeights(weights, infos)
+  const summands = members.map(
+    ({ info, factors }): Summand => ({
+      client: info.client,
+      raw: weightOf(weights, info),
+      weight: shares[info.client] ?? 0,
+      factors: (layer) => ({ rank: layer.rank, scale: layer.scale, ...(factors.get(layer.name) ?? absent) }),
+    }),
   )
-  const sums = layerSums(plan.layers, updates, weights, o.overlay ?? [])
-  const outcomes = await overLayers(sums, layerMethods[method], { rank }, o)
+  const overlay = o.overlay ?? []
+  const layers = plan.layers.map((layer): LayerSum => {
+    const grid = sums.grids.get(layer.name)
+    return grid === undefined
+      ? layerSum(layer, summands, weights, overlay)
+      : denseLayerSum(layer, grid, summands, weights, overlay)
+  })
+  const { outcomes, coefficients } = await runMethod(method, layers, { ...options, rank }, o)
   return {
     adapter: makeAdapter(
       outcomes.map((outcome) => outcome.layer),
@@ -118,7 +208,8 @@ async function aggregate(
       { base: plan.base.id, method },
     ),
     method,
-    weights,
+    weights: shares,
+    ...(coefficients === undefined ? {} : { coefficients }),
     relativeError: wholeError(outcomes),
     layers: outcomes.map(({ layer, lost, norm }) => ({
       name: layer.name,
@@ -131,10 +222,12 @@ async function aggregate(
 function noFactorMethod(): OneroundError {
   return new OneroundError('ARGUMENT', "The method 'fedavg' averages whole tensors, and these updates are factors.", {
     found: "method 'fedavg'",
-    expected: 'svd, stack or fedit',
+    expected: plainMethods.join(', '),
     fix: 'Choose one of these methods.',
   })
 }
+
+const absent = { a: new Float32Array(), b: new Float32Array() }
 
 function wholeError(outcomes: readonly LayerOutcome[]): number {
   const lost = outcomes.reduce((total, outcome) => total + outcome.lost ** 2, 0)
@@ -142,7 +235,7 @@ function wholeError(outcomes: readonly LayerOutcome[]): number {
   return relative(Math.sqrt(lost), Math.sqrt(norm))
 }
 
-function checkMethod(method: Method, rank: number | 'auto'): void {
+function checkMethod(method: AggregateMethod, rank: RankRule, plan: Plan): void {
   if (!Object.hasOwn(methodTable, method)) {
     throw new OneroundError('UNSUPPORTED', `There is no method '${method}'.`, {
       found: String(method),
@@ -150,19 +243,37 @@ function checkMethod(method: Method, rank: number | 'auto'): void {
       fix: 'Choose one of these methods.',
     })
   }
-  if (rank === 'auto') return
-  if (!Number.isSafeInteger(rank) || rank < 1) {
-    throw new OneroundError('ARGUMENT', 'The rank is not usable.', {
-      found: String(rank),
-      expected: "a whole number of at least 1, or 'auto'",
-      fix: 'Correct the rank.',
-    })
-  }
-  if (!methodTable[method].takesRank) {
+  checkRank(
+    rank,
+    plan.layers.map((layer) => layer.name),
+  )
+  if (rank !== 'auto' && !methodTable[method].takesRank) {
     throw new OneroundError('ARGUMENT', `The method '${method}' has no rank to choose.`, {
-      found: `rank ${rank}`,
+      found: `rank ${typeof rank === 'number' ? rank : JSON.stringify(rank)}`,
       expected: "rank 'auto'",
       fix: `Leave the rank out, or aggregate with the method 'svd'.`,
     })
   }
+}
+
+/** Sums are sums of one method's kind and under one rule of weights; what they cannot give is said. */
+function checkSummed(sums: Accumulator, method: AggregateMethod, weights: Weights): void {
+  if (sums.grids.size === 0) return
+  const fix = "Aggregate the update files again, keeping updates instead of sums (keep: 'updates')."
+  const found = `only the sum of ${sums.grids.size} of ${sums.plan.layers.length} layers`
+  if (!methodTable[method].fromDenseSum) {
+    const able = Object.entries(methodTable).filter(([, facts]) => facts.fromDenseSum)
+    throw new OneroundError('REFUSED', `The method '${method}' needs every client's update, and only sums were kept.`, {
+      found,
+      expected: `a method that works from them: ${able.map(([name]) => name).join(', ')}`,
+      fix,
+    })
+  }
+  const { weights: planned } = sums.plan.aggregate
+  if (canonicalJson(weights) === canonicalJson(planned)) return
+  throw new OneroundError('REFUSED', 'The clients were weighed when they were summed, and cannot be weighed anew.', {
+    found,
+    expected: `the plan's weights, ${JSON.stringify(planned).slice(0, 200)}`,
+    fix,
+  })
 }

@@ -1,10 +1,12 @@
 /** Full updates -> one adapter of dense deltas: start + sum_i p_i (w_i - start), the weighted mean of the weights. */
+import { createHash } from 'node:crypto'
 import { makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
+import { canonicalJson } from '../update/canonical.js'
 import { checkUpdate } from '../update/checks.js'
 import type { Plan } from '../update/plan.js'
-import { isBytesOrFile, openUpdate, type Update, type UpdateInfo } from '../update/update.js'
+import { isBytesOrFile, openUpdate, serializeUpdate, type Update, type UpdateInfo } from '../update/update.js'
 import type { Aggregate, Aggregator, AggregatorOptions, FinishOptions } from './aggregator.js'
 import { noSuchClient, nothingToSum } from './refusals.js'
 import { resolveWeights } from './weights.js'
@@ -15,9 +17,28 @@ type Source = Update | Uint8Array | string
  * An aggregator of full updates. Files are read once to be checked and once to be summed, one at a time: what is held is
  * one update and the sums. Updates that come as objects or bytes stay where their owner has them.
  */
-export function openDenseAggregator(plan: Plan, o: AggregatorOptions): Aggregator {
+export function openDenseAggregator(plan: Plan, o: AggregatorOptions, state?: string): Aggregator {
+  if (state !== undefined || o.keep === 'sums') throw noState()
   const taken = new Map<string, { info: UpdateInfo; source: Source }>()
   return {
+    get clients() {
+      return [...taken.keys()].sort()
+    },
+    keep: 'updates',
+    async merge() {
+      throw noState()
+    },
+    async save() {
+      throw noState()
+    },
+    async digest() {
+      const hash = createHash('sha256')
+      for (const name of [...taken.keys()].sort()) {
+        const bytes = serializeUpdate(await read(taken.get(name)?.source as Source, plan))
+        hash.update(canonicalJson([name, createHash('sha256').update(bytes).digest('hex')]))
+      }
+      return hash.digest('hex')
+    },
     async add(source) {
       const update = await read(source, plan)
       const [first] = taken.values()
@@ -90,6 +111,14 @@ function aggregateOf(plan: Plan, weights: Record<string, number>, dense: DenseDe
 
 function read(source: Source, plan: Plan): Promise<Update> | Update {
   return isBytesOrFile(source) ? openUpdate(source, plan) : source
+}
+
+function noState(): OneroundError {
+  return new OneroundError('UNSUPPORTED', 'States of full updates are not built yet.', {
+    found: 'a state of whole tensors',
+    expected: 'all update files of the round in one call',
+    fix: 'Leave the state out.',
+  })
 }
 
 function checkOptions({ method, rank }: FinishOptions): void {

@@ -7,10 +7,12 @@ import { turn } from '../model/tensors.js'
 import type { OverlayLayer } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
+import { frozenFactors } from './frozen.js'
 import { type LayerJobs, overLayers } from './layers.js'
-import { byClient, layerSums } from './sums.js'
+import type { LayerSum } from './method.js'
+import { byClient, checkOverlay, layerSum, summandOf } from './sums.js'
 import { svdLayer } from './svd.js'
-import { resolveWeights } from './weights.js'
+import { resolveWeights, weightOf } from './weights.js'
 
 /**
  * sum_i p_i s_i B_i A_i + overlay, at its numeric rank: B = U sqrt(S), A = sqrt(S) V', scale 1, directions in
@@ -25,16 +27,37 @@ export async function exactAggregate(
   jobs: LayerJobs = {},
 ): Promise<Adapter> {
   const sorted = byClient(updates)
-  const weights = resolveWeights(
-    plan.aggregate.weights,
+  const { weights } = plan.aggregate
+  const shares = resolveWeights(
+    weights,
     sorted.map((update) => update.info),
   )
-  const outcomes = await overLayers(
-    layerSums(plan.layers, sorted, weights, overlay),
-    svdLayer,
-    { rank: Number.MAX_SAFE_INTEGER },
-    jobs,
+  checkOverlay(plan.layers, overlay)
+  const summands = sorted.map((update) =>
+    summandOf(update, weightOf(weights, update.info), shares[update.info.client] ?? 0),
   )
+  const sums = plan.layers.map((layer) => fromFactors(layerSum(layer, summands, weights, overlay)))
+  return splitSums(plan, sums, jobs)
+}
+
+/**
+ * An adapter in the same form, so that a carried round can start from it: a strategy's step may have whole matrices where
+ * the form wants the best rank-r part apart. Of full training and of plain factors it is that adapter.
+ */
+export async function exactForm(plan: Plan, exact: Adapter, jobs: LayerJobs = {}): Promise<Adapter> {
+  if (plan.train.trainable.kind === 'full' || exact.dense.length === 0) return exact
+  const known = new Map(exact.layers.map((layer) => [layer.name, layer]))
+  const frozen = frozenFactors([], exact.dense)
+  const sums = plan.layers.map(({ name, in: inDim, out, rank }) => {
+    const layer = known.get(name)
+    const parts = layer === undefined || layer.rank === 0 ? [] : [{ ...layer, client: 'the server', weight: 1 }]
+    return { name, in: inDim, out, rank, parts, overlay: frozen.filter((part) => part.layer === name) }
+  })
+  return splitSums(plan, sums, jobs)
+}
+
+async function splitSums(plan: Plan, sums: readonly LayerSum[], jobs: LayerJobs): Promise<Adapter> {
+  const outcomes = await overLayers(sums, svdLayer, { rank: Number.MAX_SAFE_INTEGER }, jobs)
   const layers: AdapterLayer[] = []
   const dense: DenseDelta[] = []
   for (const [i, { layer }] of outcomes.entries()) {
@@ -81,4 +104,9 @@ async function restOf({ name, in: inDim, out, rank, scale, a, b }: AdapterLayer,
     shape: isTurned ? [inDim, out] : [out, inDim],
     values: isTurned ? turn(values, out, inDim) : values,
   }
+}
+
+/** At full rank the dense sum has nothing to save, and the factors of a round's start must be in svd form. */
+function fromFactors({ dense: _, ...sum }: LayerSum): LayerSum {
+  return sum
 }

@@ -11,6 +11,35 @@ export interface LayerJobs {
   signal?: AbortSignal | undefined
 }
 
+/** Calls body(index) for each index below `count`, a few at a time, and waits for all even where one fails. */
+export async function eachLimited(
+  count: number,
+  jobs: LayerJobs,
+  body: (index: number) => Promise<void>,
+): Promise<void> {
+  let next = 0
+  let failed = false
+  const worker = async (): Promise<void> => {
+    while (next < count && !failed) {
+      const index = next++
+      if (jobs.signal?.aborted)
+        throw new OneroundError('ABORTED', 'The aggregation was stopped.', { fix: 'Start it again.' })
+      // Copying factors takes milliseconds a layer: timers and sockets get a turn between two.
+      await turn()
+      await body(index)
+    }
+  }
+  const guarded = () =>
+    worker().catch((error: unknown) => {
+      failed = true
+      throw error
+    })
+  const workers = Math.max(1, Math.min(jobs.threads ?? availableParallelism(), count))
+  // All end before the first failure is told: no thread outlives the promise.
+  const ends = await Promise.allSettled(Array.from({ length: workers }, guarded))
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
+
 /** Outcomes in the order of `sums`. */
 export async function overLayers(
   sums: readonly LayerSum[],
@@ -19,28 +48,9 @@ export async function overLayers(
   jobs: LayerJobs = {},
 ): Promise<LayerOutcome[]> {
   const outcomes: LayerOutcome[] = []
-  let next = 0
-  let failed = false
-  const worker = async (): Promise<void> => {
-    while (next < sums.length && !failed) {
-      const index = next++
-      const sum = sums[index]
-      if (sum === undefined) return
-      if (jobs.signal?.aborted)
-        throw new OneroundError('ABORTED', 'The aggregation was stopped.', { fix: 'Start it again.' })
-      // Copying factors takes milliseconds a layer: timers and sockets get a turn between two.
-      await turn()
-      outcomes[index] = await method(sum, options)
-    }
-  }
-  const guarded = () =>
-    worker().catch((error: unknown) => {
-      failed = true
-      throw error
-    })
-  const count = Math.max(1, Math.min(jobs.threads ?? availableParallelism(), sums.length))
-  // All end before the first failure is told: no thread outlives the promise.
-  const ends = await Promise.allSettled(Array.from({ length: count }, guarded))
-  for (const end of ends) if (end.status === 'rejected') throw end.reason
+  await eachLimited(sums.length, jobs, async (index) => {
+    const sum = sums[index]
+    if (sum !== undefined) outcomes[index] = await method(sum, options)
+  })
   return outcomes
 }

@@ -1,6 +1,7 @@
-import { open, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Command } from 'commander'
+import { formOf } from '../adapter/forms.js'
 import { OneroundError } from '../errors.js'
 import { openModel } from '../model/open.js'
 import { printable } from '../report/escape.js'
@@ -13,8 +14,10 @@ import type { Terminal } from './terminal.js'
 export function addInspect(program: Command, terminal: Terminal): void {
   const command = program
     .command('inspect')
-    .description('what a file or folder holds, every field: plan, update, receipt, adapter, run, base model')
-    .argument('<path>', 'any file or folder of ours, any .safetensors or .gguf')
+    .description(
+      'what a file or folder holds, every field: plan, update, receipt, adapter, run, base model, MLX or GGUF adapter',
+    )
+    .argument('<path>', 'any file or folder of ours, any .safetensors or .gguf, any adapter or model folder')
     .option('--plan <file>', 'for an update: accepted under this plan, or the rule that it breaks (exit 1)')
   withCommon(command, [
     'oneround inspect plan.json',
@@ -54,7 +57,7 @@ async function isBase(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined)
   if (found?.isDirectory() === true)
     return (await isFile(join(path, 'config.json'))) && !(await isFile(join(path, 'adapter_config.json')))
-  return found?.isFile() === true && (await magic(path)) === 'GGUF'
+  return found?.isFile() === true && (await formOf(path)) === 'gguf'
 }
 
 async function inspectBase(path: string): Promise<Result> {
@@ -92,16 +95,6 @@ export function tellFields(fields: readonly Field[]): string[] {
   const name = Math.min(48, Math.max(0, ...fields.map(({ field }) => field.length)))
   const value = Math.min(24, Math.max(0, ...fields.map((field) => field.value.length)))
   return fields.map((field) => printable(`${field.field.padEnd(name)}  ${field.value.padEnd(value)}  ${field.meaning}`))
-}
-
-async function magic(path: string): Promise<string> {
-  const handle = await open(path)
-  try {
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(4), 0, 4, 0)
-    return buffer.toString('latin1', 0, bytesRead)
-  } finally {
-    await handle.close()
-  }
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -58,6 +58,14 @@ export function autoOrCount(text: string): 'auto' | number {
   return text === 'auto' ? 'auto' : count(text)
 }
 
+/** `auto`, a whole number from 1, or `energy:0.99`. */
+export function rankRule(text: string): 'auto' | number | { energy: number } {
+  if (!text.startsWith('energy:')) return autoOrCount(text)
+  const energy = number(text.slice('energy:'.length))
+  if (!(energy > 0 && energy <= 1)) throw new InvalidArgumentError('The energy must be above 0 and at most 1.')
+  return { energy }
+}
+
 /** `epoch` or a whole number from 1. */
 export function epochOrCount(text: string): 'epoch' | number {
   return text === 'epoch' ? 'epoch' : count(text)

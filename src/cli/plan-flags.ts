@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { OneroundError } from '../errors.js'
 import type { PlanOptions } from '../update/create-plan.js'
+import { STRATEGY_NAMES } from '../update/strategy-schema.js'
 import { autoOrCount, choice, count, epochOrCount, list, listOf, number, pairs, weights, whole } from './options.js'
 
 /** The plan's fields as flags, named as createPlan's options. What is not given is left to createPlan's defaults. */
@@ -25,12 +26,24 @@ const fields = [
   'epochs',
   'rounds',
   'start',
+  'strategy',
+  'serverLearningRate',
+  'serverMomentum',
+  'beta1',
+  'beta2',
+  'tau',
+  'mu',
+  'buffer',
+  'stalenessExponent',
+  'fraction',
+  'minimumClients',
   'batch',
   'accumulate',
   'learningRate',
   'optimizer',
   'momentum',
   'nesterov',
+  'optimizerState',
   'schedule',
   'warmup',
   'weightDecay',
@@ -74,7 +87,7 @@ export function withFileFlags(command: Command): Command {
  * tells it from nonsense.
  */
 export function withPlanFlags(command: Command): Command {
-  return withDataFlags(command)
+  return withStrategyFlags(withDataFlags(command))
     .option('--config <file>', "JSON object with the plan's options, named as here in camelCase; flags win over it")
     .option('--trainable <kind>', 'what trains and travels: lora (factors), full (every tensor)')
     .option('--rank <n>', 'LoRA rank', count)
@@ -87,15 +100,20 @@ export function withPlanFlags(command: Command): Command {
     .option('--rs-lora', 'scale by alpha / sqrt(rank)')
     .option('--dropout <x>', 'dropout before the factors, 0 to below 1', number)
     .option('--init-a <kind>', 'how A starts: kaiming, gaussian', choice('kaiming', 'gaussian'))
-    .option('--epochs <n>', 'local epochs a round', count)
+    .option('--epochs <x>', 'local epochs a round; a fraction for rounds shorter than an epoch', number)
     .option('--rounds <n>', 'communication rounds', count)
-    .option('--start <kind>', 'what a later round starts from: carried')
+    .option('--start <kind>', 'how a later round starts at the aggregate: carried, fresh (new factors, B = 0)')
     .option('--batch <n>', 'examples a pass', count)
     .option('--accumulate <n>', 'passes an optimizer step', count)
     .option('--learning-rate <x>', 'peak learning rate', number)
     .option('--optimizer <name>', 'adamw, sgd')
     .option('--momentum <x>', 'of sgd, 0 to below 1', number)
     .option('--nesterov', "sgd's momentum in Nesterov's form")
+    .option(
+      '--optimizer-state <kind>',
+      'its moments in a later round: reset, kept (by the client)',
+      choice('reset', 'kept'),
+    )
     .option('--schedule <name>', 'constant, linear, cosine', choice('constant', 'linear', 'cosine'))
     .option('--warmup <x>', 'part of all steps that warms up, 0 to 1', number)
     .option('--weight-decay <x>', 'decoupled weight decay; vectors such as norms and biases have none', number)
@@ -110,12 +128,35 @@ export function withPlanFlags(command: Command): Command {
     )
     .option('--patience <n>', 'stop after n such looks without a new best loss; the best parameters are sent', count)
     .option('--held-out <x>', "part of each client's examples that is kept for judging, 0 to below 1", number)
-    .option('--method <name>', 'updates to adapter: svd, stack, fedit; of full updates fedavg')
+    .option(
+      '--method <name>',
+      'updates to adapter: svd, stack, fedit, residual, ties, .. (oneround aggregate --help lists all); of full updates fedavg',
+    )
     .option('--aggregate-rank <n>', 'rank of the aggregate: auto or a number', autoOrCount)
     .option('--weights <rule>', 'examples, tokens, uniform, or a=0.3,b=0.7', weights)
     .option('--share <list>', 'what an update may tell: examples, tokens, losses, or none', (text) =>
       text === 'none' ? [] : listOf('examples', 'tokens', 'losses')(text),
     )
+}
+
+/** The server's rule between rounds, and who takes part. A number that the rule does not take is refused. */
+function withStrategyFlags(command: Command): Command {
+  return command
+    .option(
+      '--strategy <name>',
+      `the server's rule between rounds: ${STRATEGY_NAMES.join(', ')}`,
+      choice(...STRATEGY_NAMES),
+    )
+    .option('--server-learning-rate <x>', "share of the clients' mean step that the server takes", number)
+    .option('--server-momentum <x>', 'of fedavgm and diloco', number)
+    .option('--beta1 <x>', "the adaptive strategies' first decay", number)
+    .option('--beta2 <x>', "fedadam's and fedyogi's second decay", number)
+    .option('--tau <x>', "the adaptive strategies' floor under the divisor", number)
+    .option('--mu <x>', "fedprox's pull towards the round's start", number)
+    .option('--buffer <n>', 'updates that make one step of fedbuff', count)
+    .option('--staleness-exponent <x>', 'how fast fedbuff discounts old updates', number)
+    .option('--fraction <x>', 'part of the clients that each round asks', number)
+    .option('--minimum-clients <n>', 'updates without which a round is not closed', count)
 }
 
 /** Flags over the config file; createPlan checks every one of them. */

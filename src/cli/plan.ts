@@ -70,6 +70,7 @@ export function describePlan(plan: Plan): string {
       'data',
       `template ${data.template}, cut at ${data.cutoff} tokens, loss on ${data.lossOn}, ${data.heldOut} held out`,
     ],
+    ['strategy', Object.values(plan.strategy ?? { name: 'fedavg' }).join(', ')],
     [
       'aggregate',
       lora.kind === 'full'

@@ -1,6 +1,8 @@
 import { Command } from 'commander'
 import { packageVersion } from '../run/environment.js'
+import { addAdopt } from './adopt.js'
 import { addAggregate } from './aggregate.js'
+import { addConvert } from './convert.js'
 import { addDemo } from './demo.js'
 import { addDevices } from './devices.js'
 import { addEvaluate } from './evaluate.js'
@@ -8,11 +10,13 @@ import { report as tell } from './failure.js'
 import { addGenerate } from './generate.js'
 import { addInspect } from './inspect.js'
 import { addPlan } from './plan.js'
+import { addPull, addPush } from './push.js'
 import { addReport } from './report.js'
 import { addSimulate } from './simulate.js'
 import type { Terminal } from './terminal.js'
 import { addTrain } from './train.js'
 import { addValue } from './value.js'
+import { addWithdraw } from './withdraw.js'
 
 /** The whole command line, not yet run. Commander throws instead of ending the process. */
 export function makeProgram(terminal: Terminal): Command {
@@ -32,11 +36,16 @@ export function makeProgram(terminal: Terminal): Command {
     addPlan,
     addTrain,
     addAggregate,
+    addWithdraw,
     addEvaluate,
     addGenerate,
     addSimulate,
     addReport,
     addValue,
+    addConvert,
+    addAdopt,
+    addPush,
+    addPull,
   ]) {
     add(program, terminal)
   }

@@ -8,10 +8,11 @@ import { bar, labelShares, lengthHistogram } from '../data/shares.js'
 import { sizes } from '../data/sizes.js'
 import { OneroundError } from '../errors.js'
 import type { ArmName } from '../federation/arms.js'
+import type { Conditions } from '../federation/participation.js'
 import { simulate } from '../federation/simulate.js'
+import { describeClosing } from '../report/data.js'
 import { shorten } from '../report/escape.js'
 import { formatCount } from '../report/numbers.js'
-import { describeClosing } from '../report/page.js'
 import { reading } from '../report/reading.js'
 import { writeReport } from '../report/report.js'
 import { readReport } from '../report/run.js'
@@ -20,7 +21,7 @@ import { createPlan } from '../update/create-plan.js'
 import { readPlan } from '../update/plan.js'
 import { baseOf, openBase } from './base.js'
 import { type Result, runJob } from './job.js'
-import { type CommonFlags, list, withCommon } from './options.js'
+import { type CommonFlags, list, number, withCommon } from './options.js'
 import { type PlanFlags, planOptions, refuseBesidePlan, withFileFlags, withPlanFlags } from './plan-flags.js'
 import type { Terminal } from './terminal.js'
 
@@ -32,6 +33,9 @@ interface Flags extends CommonFlags, PlanFlags {
   columns?: string[]
   deduplicate?: true
   compare?: ArmName[]
+  clientDropout?: number
+  durationSpread?: number
+  deadline?: number
   resume?: true
   recompute?: true
   out: string
@@ -56,9 +60,16 @@ export function addSimulate(program: Command, terminal: Terminal): void {
     .option('--deduplicate', 'drop held-out rows that some client trains on; without it they are counted')
     .option(
       '--compare <list>',
-      "arms: base, client, RxE (rounds x local epochs), pooled (default: these at the plan's horizon)",
+      "arms: base, client, RxE (rounds x local epochs), pooled (default: these at the plan's horizon); words behind RxE change the plan for that arm: a strategy, fresh or carried, shared-object-leak (an ablation), e.g. 3x1:fedadam:fresh",
       compareList,
     )
+    .option('--client-dropout <x>', 'chance that a client that was asked sends nothing', number)
+    .option(
+      '--duration-spread <x>',
+      'how unequally fast clients are: deviation of the log of their time; 0: all alike',
+      number,
+    )
+    .option('--deadline <x>', 'when a round closes, in times of the median client: who is later is left out', number)
     .option('--recompute', 'less memory for activations, one more forward pass a step; the same result')
     .option('--resume', 'go on in a run folder; nothing finished is redone')
     .requiredOption('--out <run>', 'the run folder')
@@ -67,6 +78,8 @@ export function addSimulate(program: Command, terminal: Terminal): void {
     'oneround simulate --base models/base --data all.jsonl --split iid --clients 10 --compare base,1x3,3x1,pooled --out run/iid',
     'oneround simulate --base models/base --data all.csv --split dirichlet:0.5 --label topic --clients 10 --out run/skewed',
     'oneround simulate --base model.gguf --data all.jsonl --split field:speaker --rank 8 --learning-rate 1e-3 --out run/speakers',
+    'oneround simulate --base models/base --data clients/ --rounds 3 --epochs 1 --compare 1x3,3x1,3x1:fedadam,3x1:diloco --out run/strategies',
+    'oneround simulate --base models/base --data clients/ --rounds 5 --epochs 1 --fraction 0.3 --minimum-clients 2 --client-dropout 0.2 --out run/partial',
     'oneround simulate plan.json --base models/base --data north.jsonl south.jsonl --out run/first --resume',
   ]).action(async (file: string | undefined, flags: Flags) =>
     runJob(terminal, flags, async (job) => {
@@ -101,6 +114,7 @@ export function addSimulate(program: Command, terminal: Terminal): void {
         ...job.options,
         ...(flags.compare === undefined ? {} : { compare: flags.compare }),
         folder,
+        conditions: conditionsOf(flags),
         resume: flags.resume === true,
         ...(flags.recompute === true ? { recompute: true } : {}),
       })
@@ -110,6 +124,15 @@ export function addSimulate(program: Command, terminal: Terminal): void {
       return { json: { ...json, data: { ...data, deduplicated: flags.deduplicate === true } }, text }
     }),
   )
+}
+
+/** What the simulated clients are put through; what is not given does not happen. */
+function conditionsOf({ clientDropout, durationSpread, deadline }: Flags): Partial<Conditions> {
+  return {
+    ...(clientDropout === undefined ? {} : { clientDropout }),
+    ...(durationSpread === undefined ? {} : { durationSpread }),
+    ...(deadline === undefined ? {} : { deadline }),
+  }
 }
 
 /** What simulate and demo end with, read back from the run folder: what is shown is what is kept. */

@@ -13,6 +13,11 @@ export const STREAM = {
   dirichletOrder: 5,
   quantity: 6,
   generate: 7,
+  participation: 8,
+  clientSpeed: 9,
+  /** this and the next plus 256 times the client's place */
+  clientDropout: 10,
+  visitDuration: 11,
   /** orders of clients; far from the others, which grow one by one */
   valuation: 64,
 } as const

@@ -55,23 +55,18 @@ export async function answer(
     prompts.push(promptTokens(base, prompt))
   }
   const longest = prompts.reduce((most, ids) => Math.max(most, ids.length), 0)
-  using generator = new Generator(base, o.adapter, longest + maxTokens, o)
+  using generator = new Generator(base, o.adapter, longest + maxTokens, o, Math.max(2, prompts.length))
   const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0, maxTokens, stop }
   const clock = new Clock()
   const answers: Answer[] = []
-  for (const [i, ids] of prompts.entries()) {
-    let text = ''
-    for await (const piece of generator.text(ids, greedy, o.signal)) text += piece
+  let done = 0
+  const tell = (i: number, text: string) => {
     const found = extract(text)
-    answers.push({ text, found, right: found !== undefined && found === questions[i]?.answer })
-    const done = i + 1
-    o.onProgress?.({
-      phase: 'exact',
-      done,
-      total: prompts.length,
-      secondsLeft: clock.secondsLeft(done, prompts.length),
-    })
+    answers[i] = { text, found, right: found !== undefined && found === questions[i]?.answer }
+    const secondsLeft = clock.secondsLeft(++done, prompts.length)
+    o.onProgress?.({ phase: 'exact', done, total: prompts.length, secondsLeft })
   }
+  await generator.texts(prompts, greedy, tell, o.signal)
   return answers
 }
 

@@ -5,10 +5,10 @@ import type { Model } from '../model/open.js'
 import { baseTensors } from '../model/tensors.js'
 import type { NativeSession } from '../native/binding.js'
 import { openAdapted } from '../train/adapted.js'
-import { passShape } from '../train/budget.js'
-import { Clock, type JobOptions, threadsOf } from '../train/job.js'
+import { aborted, Clock, checkAborted, type JobOptions, threadsOf } from '../train/job.js'
 import type { MemoryNotice } from '../train/memory.js'
-import { type LossSum, type Score, scoreOf, sumLosses } from '../train/score.js'
+import { checkFinite, type LossSum, type Score, scoreOf } from '../train/score.js'
+import { nextPass, treeBatch, treeShape } from './prefix-tree.js'
 import { meanError } from './standard-error.js'
 
 export type { Score } from '../train/score.js'
@@ -31,19 +31,54 @@ export class LossEvaluator implements Disposable {
   /** `examples`: all that will be judged; the longest sizes the session */
   constructor(base: Model, adapter: Adapter | undefined, examples: readonly Example[], o: EvaluateOptions) {
     checkAdapter(base, adapter)
-    const shape = passShape(examples, examplesPerPass)
+    const shape = treeShape(examples, examplesPerPass)
     this.#rowsPerPass = shape.rowsPerPass
     this.#session = openAdapted(base, adapter, { threads: threadsOf(o), ...shape }, { onMemory: o.onMemory })
   }
 
-  /** Summed loss over the trained tokens of a text, the same bits however it is batched. */
-  sum(
+  /**
+   * Summed loss over the trained tokens of texts, added in double in the order given. What neighbours share before their
+   * first trained token is computed once (prefix-tree.ts). Each text's own sum has the same bits however it is batched.
+   * @param onRows tokens of the texts so far, shared ones counted for each
+   * @param onLoss each text's own sum, nats, in order
+   */
+  async sum(
     examples: readonly Example[],
     signal?: AbortSignal,
     onRows?: (rows: number) => void,
     onLoss?: (index: number, loss: number, tokens: number) => void,
   ): Promise<LossSum> {
-    return sumLosses(this.#session, examples, { rowsPerPass: this.#rowsPerPass, signal, onRows, onLoss })
+    const total: LossSum = { sum: 0, tokens: 0 }
+    const stop = () => this.#session.abort()
+    signal?.addEventListener('abort', stop)
+    try {
+      let rows = 0
+      for (let first = 0; first < examples.length; ) {
+        checkAborted(signal)
+        const { nodes, end } = nextPass(examples, first, this.#rowsPerPass)
+        const own = Array.from({ length: end - first }, (): LossSum => ({ sum: 0, tokens: 0 }))
+        if (nodes.length > 0) {
+          const { losses, tokens } = await this.#session.evaluate(treeBatch(nodes))
+          for (const [i, { example }] of nodes.entries())
+            if (example !== undefined) own[example - first] = { sum: losses[i] ?? Number.NaN, tokens: tokens[i] ?? 0 }
+        }
+        for (const [i, { sum, tokens }] of own.entries()) {
+          total.sum += sum
+          total.tokens += tokens
+          onLoss?.(first + i, sum, tokens)
+          rows += examples[first + i]?.ids.length ?? 0
+        }
+        onRows?.(rows)
+        first = end
+      }
+    } catch (error) {
+      if (signal?.aborted) throw aborted(error)
+      throw error
+    } finally {
+      signal?.removeEventListener('abort', stop)
+    }
+    checkFinite(total.sum)
+    return total
   }
 
   [Symbol.dispose](): void {

@@ -7,16 +7,17 @@ import { dropCheckpoint } from '../train/checkpoint.js'
 import { checkAborted, type JobOptions } from '../train/job.js'
 import { SessionPool } from '../train/session.js'
 import { initialStart, type Start } from '../train/start.js'
-import type { TrainJobOptions } from '../train/train.js'
 import { decodeUpdate } from '../update/decode.js'
 import { type Plan, planText } from '../update/plan.js'
 import { openUpdate } from '../update/update.js'
-import { type Arm, type ArmName, horizonOf, planOfArm, shapeOf } from './arms.js'
-import { clientUpdate } from './client.js'
+import { type Arm, type ArmName, type ArmShape, horizonOf, LEAK, planOfArm, shapeOf } from './arms.js'
+import { clientUpdate, type VisitOptions } from './client.js'
+import { runFederated } from './federated.js'
 import { judge } from './judge.js'
 import { eachLimited } from './limited.js'
+import type { Conditions } from './participation.js'
 import { pool } from './pooled.js'
-import { runRounds } from './rounds.js'
+import type { Beside } from './rounds.js'
 import { travelBytes } from './server.js'
 import { isFinished, keepAdapter, type Sent, type Store } from './store.js'
 
@@ -27,6 +28,7 @@ export interface ArmRunnerOptions {
   datasets: ReadonlyMap<string, Dataset>
   store: Store
   folder: RunFolder | undefined
+  conditions: Conditions
   threads: number
   concurrency: number
   job: JobOptions
@@ -83,12 +85,15 @@ export class ArmRunner implements Disposable {
   /** Each client alone, over the whole horizon: these are the updates of one round at that horizon, so they train once. */
   async #clientArms(): Promise<Arm[]> {
     const { plan } = this.#o
-    const shape = { rounds: 1, epochs: horizonOf(plan) }
+    // A strategy that changes local training has no part in training alone.
+    const isLocal = plan.strategy?.name === 'fedprox' || plan.strategy?.name === 'scaffold'
+    const shape: ArmShape = { rounds: 1, epochs: horizonOf(plan), ...(isLocal ? { strategy: 'fedavg' } : {}) }
     const armPlan = planOfArm(plan, shape)
+    const kept = `1x${shape.epochs}${isLocal ? ':fedavg' : ''}`
     const start = initialStart(armPlan)
     const sent = new Map<string, Sent>()
     await eachLimited(this.#names(), this.#o.concurrency, this.#o.job.signal, async (client, signal) => {
-      sent.set(client, await this.#update(`1x${shape.epochs}`, armPlan, client, start, signal))
+      sent.set(client, await this.#update(kept, armPlan, client, start, signal))
     })
     const arms: Arm[] = []
     for (const [client, { source, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -131,39 +136,54 @@ export class ArmRunner implements Disposable {
   async #federatedArm(name: ArmName, isResult: boolean): Promise<Arm[]> {
     const { plan, store, folder } = this.#o
     const clients = this.#names()
-    const armPlan = planOfArm(plan, shapeOf(name) as { rounds: number; epochs: number })
-    const { aggregate, bytesUp, bytesOfStarts, seconds } = await runRounds({
+    const shape = shapeOf(name) as ArmShape
+    const armPlan = planOfArm(plan, shape)
+    const { aggregate, bytesUp, bytesOfStarts, seconds, clock } = await runFederated(name, {
       plan: armPlan,
       clients,
+      conditions: this.#o.conditions,
       concurrency: this.#o.concurrency,
       threads: this.#o.threads,
       signal: this.#o.job.signal,
-      updateOf: (client, start, signal) => this.#update(name, armPlan, client, start, signal),
-      exactOf: (round) => store.exact(name, round),
-      keepExact: (round, exact) => store.keepExact(name, round, exact),
-      onRound: (round, closed, spent) =>
-        this.#event({
-          event: 'aggregate',
-          arm: name,
-          round,
-          seconds: spent,
-          ranks: (closed.last ? closed.served.adapter : closed.exact).layers.map((layer) => layer.rank),
-          relativeError: closed.last ? closed.served.relativeError : 0,
-          ...(closed.last ? { method: closed.served.method, weights: closed.served.weights } : {}),
-        }),
+      leak: shape.leak,
+      store,
+      updateOf: (client, start, signal, beside) => this.#update(name, armPlan, client, start, signal, beside),
+      event: (event) => this.#event(event),
+      judge: async (adapter) => (await this.#judge(name, adapter)).overall.loss,
     })
     this.#adapters.set(name, aggregate.adapter)
     if (isResult && folder) await keepAdapter(folder, folder.adapterFolder, aggregate.adapter)
     const bytesDown =
       (Buffer.byteLength(planText(armPlan)) + travelBytes(aggregate.adapter)) * clients.length + bytesOfStarts
-    return [{ name, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
+    const told: Partial<Arm> = { strategy: armPlan.strategy?.name ?? 'fedavg', start: armPlan.start }
+    if (shape.leak) told.ablation = LEAK
+    if (this.#o.conditions.durationSpread > 0) told.clock = clock
+    return [{ name, ...told, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
   }
 
   /** A client's update of a round: the one that is kept, else by training. */
-  async #update(arm: string, plan: Plan, client: string, start: Start, signal: AbortSignal): Promise<Sent> {
+  async #update(
+    arm: string,
+    plan: Plan,
+    client: string,
+    start: Start,
+    signal: AbortSignal,
+    beside: Beside = {},
+  ): Promise<Sent> {
     const kept = await this.#o.store.update(arm, start.round, client)
     if (kept) return kept
-    return this.#train(arm, plan, client, this.#o.datasets.get(client) as Dataset, start, signal)
+    const more = { ...beside, optimizer: await this.#optimizer(arm, plan, client, start.round) }
+    return this.#train(arm, plan, client, this.#o.datasets.get(client) as Dataset, start, signal, more)
+  }
+
+  /** The optimizer's state that a client kept of its last visit; where the plan resets it, none. */
+  async #optimizer(arm: string, plan: Plan, client: string, round: number): Promise<Uint8Array | undefined> {
+    if (plan.train.optimizerState !== 'kept') return undefined
+    for (let before = round - 1; before >= 1; before--) {
+      const last = await this.#o.store.update(arm, before, client)
+      if (last) return last.optimizer
+    }
+    return undefined
   }
 
   async #train(
@@ -173,14 +193,14 @@ export class ArmRunner implements Disposable {
     data: Dataset,
     start: Start,
     signal: AbortSignal | undefined,
-    more: Pick<TrainJobOptions, 'orderOf'> = {},
+    more: Pick<VisitOptions, 'orderOf' | 'control' | 'correction' | 'optimizer'> = {},
   ): Promise<Sent> {
     checkAborted(signal)
     const { base, store, job, concurrency, threads } = this.#o
     const checkpoint = store.checkpoint(arm, start.round, client)
     const began = performance.now()
     const who = arm === 'pooled' ? {} : { client }
-    const bytes = await clientUpdate(base, data, plan, start, {
+    const visited = await clientUpdate(base, data, plan, start, {
       client,
       signal,
       threads: Math.max(1, Math.floor(threads / concurrency)),
@@ -191,13 +211,13 @@ export class ArmRunner implements Disposable {
       checkpointSeconds: this.#o.checkpointSeconds,
       resume: true,
       onProgress: ({ client: _, ...progress }) => job.onProgress?.({ ...progress, ...who, phase: `train ${arm}` }),
-      onStep: ({ step, steps, loss, tokens, gradientNorm, learningRate }) =>
+      onStep: ({ step, stepsBefore, loss, tokens, gradientNorm, learningRate }) =>
         this.#event({
           event: 'step',
           arm,
           ...who,
           round: start.round,
-          step: (start.round - 1) * steps + step,
+          step: stepsBefore + step,
           loss,
           tokens,
           gradientNorm,
@@ -207,8 +227,9 @@ export class ArmRunner implements Disposable {
       ...more,
     })
     const seconds = (performance.now() - began) / 1000
+    const { bytes } = visited
     const { info } = decodeUpdate(bytes, 'The update')
-    const sent = await store.keepUpdate(arm, start.round, client, bytes, seconds)
+    const sent = await store.keepUpdate(arm, start.round, client, visited, seconds)
     if (checkpoint) await dropCheckpoint(checkpoint)
     const { lossBefore, lossAfter } = info
     await this.#event({

@@ -32,9 +32,11 @@ export function pool(clients: ReadonlyMap<string, Dataset>, plan: Plan): Pooled 
   const whole = planOfArm(plan, { rounds: 1, epochs: horizonOf(plan) })
   // Nothing is held out here, so there is nothing to look at while it trains.
   const { evaluateEvery: _, patience: __, ...rest } = whole.train
+  // One place has no server and nobody to ask.
+  const { strategy: ___, participation: ____, ...central } = whole
   return {
     data: makeDataset(examples),
-    plan: { ...whole, train: rest, data: { ...whole.data, heldOut: 0 }, clients: [] },
+    plan: { ...central, train: rest, data: { ...whole.data, heldOut: 0 }, clients: [] },
     orderOf(epoch) {
       const turns = order(examples.length, mergeSeed(seed), epoch)
       const own = parts.map((part) => ({ places: order(part.count, seed, epoch), next: 0, first: part.first }))

@@ -2,38 +2,87 @@ import type { Adapter } from '../adapter/adapter.js'
 import { serializeDense } from '../adapter/folder-save.js'
 import { peftFiles } from '../adapter/peft-save.js'
 import { type Aggregate, type FinishOptions, openAggregator } from '../aggregate/aggregator.js'
-import { exactAggregate } from '../aggregate/exact.js'
+import { exactAggregate, exactForm } from '../aggregate/exact.js'
 import { frozenFactors } from '../aggregate/frozen.js'
 import type { LayerJobs } from '../aggregate/layers.js'
+import { serveAdapter } from '../aggregate/serve.js'
+import { byClient } from '../aggregate/sums.js'
+import { resolveWeights } from '../aggregate/weights.js'
+import { OneroundError } from '../errors.js'
 import type { Start } from '../train/start.js'
-import type { Plan } from '../update/plan.js'
+import { FEDAVG, type Plan } from '../update/plan.js'
+import { servesOwnStep } from '../update/strategy-checks.js'
 import { isBytesOrFile, openUpdate, type Update } from '../update/update.js'
+import { strategyOf } from './strategies/choose.js'
+import { nothing } from './strategies/combination.js'
+import type { ServerState } from './strategies/strategy.js'
 
 /** A round at the server, after its last update. */
 export type Closed =
-  /** more rounds follow: what the next one starts from, exact */
-  | { last: false; exact: Adapter }
+  /** more rounds follow: what the next one starts from, exact, and what the strategy keeps until then */
+  | { last: false; exact: Adapter; state: ServerState }
   /** the plan's last round: what is served, by the plan's method */
   | { last: true; served: Aggregate }
 
+export interface CloseOptions extends LayerJobs {
+  finish?: FinishOptions
+  /** what the strategy kept of the round before: the `state` of its closing; none in round 1 */
+  state?: ServerState | undefined
+}
+
 /**
- * The server's whole part in a round: checks every update against plan, round and start, and sums. After the last round
- * the plan's method makes the adapter that is served; before it the sum stays exact, so that no round loses anything.
- * The mean of full updates is exact in any round. Needs no base model and no data. The order of the updates changes no bit.
+ * The server's whole part in a round: checks every update against plan, round and start, sums, and takes the strategy's
+ * step. After the last round the plan's method makes the adapter that is served; before it everything stays exact, so
+ * that no round loses anything.
+ * Needs no base model and no data. The order of the updates changes no bit.
  * @param updates files, bytes of files, or updates
  */
 export async function closeRound(
   plan: Plan,
   start: Start,
   updates: Iterable<Update | Uint8Array | string>,
-  o: LayerJobs & { finish?: FinishOptions } = {},
+  o: CloseOptions = {},
 ): Promise<Closed> {
+  const rule = plan.strategy ?? FEDAVG
+  const isLast = start.round === plan.rounds
+  if (start.round > 1 && o.state === undefined && servesOwnStep(plan)) throw noState(rule.name, start.round)
+  const summed = await sumRound(plan, start, updates, o)
+  if (!servesOwnStep(plan)) {
+    return isLast
+      ? { last: true, served: await summed.served() }
+      : { last: false, exact: await summed.mean(), state: {} }
+  }
+  const { next, state } = await strategyOf(rule).step({
+    start: start.exact ?? nothing,
+    mean: await summed.mean(),
+    state: o.state ?? {},
+    jobs: o,
+  })
+  if (!isLast) return { last: false, exact: await exactForm(plan, next, o), state }
+  return { last: true, served: await serveAdapter(plan, next, summed.weights(), o) }
+}
+
+/** A round's checked updates, and what can be made of them. */
+interface Summed {
+  /** sum_i p_i dW_i, exact */
+  mean(): Promise<Adapter>
+  /** the same by the plan's method */
+  served(): Promise<Aggregate>
+  weights(): Record<string, number>
+}
+
+async function sumRound(
+  plan: Plan,
+  start: Start,
+  updates: Iterable<Update | Uint8Array | string>,
+  o: CloseOptions,
+): Promise<Summed> {
   const { round, sha256: startSha256 } = start
   if (plan.train.trainable.kind === 'full') {
     const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, dense: start.dense })
     for (const source of updates) await aggregator.add(source)
     const served = await aggregator.finish(round < plan.rounds ? {} : o.finish)
-    return round < plan.rounds ? { last: false, exact: served.adapter } : { last: true, served }
+    return { mean: async () => served.adapter, served: async () => served, weights: () => served.weights }
   }
   const overlay = frozenFactors(start.overlay, start.dense)
   const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay })
@@ -43,8 +92,23 @@ export async function closeRound(
     await aggregator.add(update)
     taken.push(update)
   }
-  if (round < plan.rounds) return { last: false, exact: await exactAggregate(plan, taken, overlay, o) }
-  return { last: true, served: await aggregator.finish(o.finish) }
+  return {
+    mean: () => exactAggregate(plan, taken, overlay, o),
+    served: () => aggregator.finish(o.finish),
+    weights: () =>
+      resolveWeights(
+        plan.aggregate.weights,
+        byClient(taken).map((update) => update.info),
+      ),
+  }
+}
+
+function noState(name: string, round: number): OneroundError {
+  return new OneroundError('ARGUMENT', `The strategy '${name}' needs what the server kept of round ${round - 1}.`, {
+    found: 'no state',
+    expected: "the `state` of that round's closing",
+    fix: 'Pass it on (API: state), or run all rounds by simulate, which does.',
+  })
 }
 
 /** Bytes of an adapter on its way to a client: its weights files, as `save` writes them. */

@@ -10,7 +10,8 @@ import { checkBase } from '../train/prepare.js'
 import { dataDigest } from '../train/train.js'
 import { type Plan, planText } from '../update/plan.js'
 import { ArmRunner } from './arm-runner.js'
-import { type Arm, type ArmName, checkCompare, checkHorizon, defaultCompare, resultArm } from './arms.js'
+import { type Arm, type ArmName, checkArmPlans, checkCompare, checkHorizon, defaultCompare, resultArm } from './arms.js'
+import { type Conditions, checkConditions } from './participation.js'
 import { folderStore, memoryStore } from './store.js'
 
 export interface SimulateOptions extends JobOptions {
@@ -22,6 +23,8 @@ export interface SimulateOptions extends JobOptions {
   resume?: boolean | undefined
   /** clients that train at once, sharing the threads; the result has the same bits for any number. Default 1 */
   concurrency?: number | undefined
+  /** what happens to the simulated clients: dropouts, unequal speed, a deadline; default: nothing */
+  conditions?: Partial<Conditions> | undefined
   /** how often a client's unfinished training is kept, default 30 */
   checkpointSeconds?: number | undefined
 }
@@ -40,6 +43,8 @@ export async function simulate(
   o: SimulateOptions = {},
 ): Promise<{ arms: Arm[]; adapter: Adapter }> {
   const compare = checkCompare(o.compare ?? defaultCompare(plan))
+  checkArmPlans(plan, compare)
+  const conditions = checkConditions(o.conditions ?? {})
   checkHorizon(plan, compare)
   const concurrency = checkConcurrency(o.concurrency ?? 1)
   const threads = threadsOf(o)
@@ -52,12 +57,14 @@ export async function simulate(
   const store = folder ? folderStore(folder) : memoryStore()
   try {
     await checkData(folder, datasets)
+    await checkSame(folder, conditions)
     await folder?.metrics.append({
       event: 'run',
       clients: [...datasets.keys()],
       compare,
       threads,
       concurrency,
+      conditions: { ...conditions },
       repeats: countRepeats(clients, plan.data.heldOut),
       resumed: folder.resumed,
     })
@@ -67,6 +74,7 @@ export async function simulate(
       datasets,
       store,
       folder,
+      conditions,
       threads,
       concurrency,
       job: o,
@@ -142,6 +150,20 @@ async function checkData(folder: RunFolder | undefined, datasets: ReadonlyMap<st
         fix: 'Resume with the same data and split, or choose another output folder.',
       })
     }
+  }
+}
+
+/** Who drops out is part of what a run is. */
+async function checkSame(folder: RunFolder | undefined, conditions: Conditions): Promise<void> {
+  const now = JSON.stringify(conditions)
+  const known = folder?.result('conditions')
+  if (known === undefined) await folder?.setResult('conditions', now)
+  else if (known !== now) {
+    throw new OneroundError('MISMATCH', 'The run was started under other conditions.', {
+      found: now,
+      expected: String(known),
+      fix: 'Resume with the same dropout, spread and deadline, or choose another output folder.',
+    })
   }
 }
 

@@ -1,9 +1,11 @@
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Adapter } from '../adapter/adapter.js'
 import { adapterFileNames, foundAdapterFiles, loadAdapter } from '../adapter/folder.js'
 import { writeAtomic } from '../run/atomic.js'
 import type { RunFolder } from '../run/folder.js'
+import type { Visited } from './client.js'
+import type { ServerState } from './strategies/strategy.js'
 
 /** An update on its way to the server, and what it cost. */
 export interface Sent {
@@ -13,16 +15,22 @@ export interface Sent {
   bytes: number
   /** of training */
   seconds: number
+  /** what lay beside the update; see Visited */
+  control?: Uint8Array | undefined
+  optimizer?: Uint8Array | undefined
 }
 
 /** Who carries files between clients and server: memory, or a run folder that survives a kill. */
 export interface Store {
   update(arm: string, round: number, client: string): Promise<Sent | undefined>
-  /** Takes the bytes of a new update; gives back where they are now. */
-  keepUpdate(arm: string, round: number, client: string, bytes: Uint8Array, seconds: number): Promise<Sent>
+  /** Takes a new update with what lies beside it; gives back where it is now. */
+  keepUpdate(arm: string, round: number, client: string, visited: Visited, seconds: number): Promise<Sent>
   /** the exact aggregate after a round */
   exact(arm: string, round: number): Promise<Adapter | undefined>
   keepExact(arm: string, round: number, exact: Adapter): Promise<void>
+  /** what a strategy's server kept after a round, beside the exact aggregate */
+  serverState(arm: string, round: number): Promise<ServerState | undefined>
+  keepServerState(arm: string, round: number, state: ServerState): Promise<void>
   /** where a client's unfinished training may be kept; undefined: nowhere */
   checkpoint(arm: string, round: number, client: string): string | undefined
   result(key: string): unknown
@@ -33,52 +41,91 @@ export interface Store {
 export function memoryStore(): Store {
   const updates = new Map<string, Sent>()
   const exacts = new Map<string, Adapter>()
+  const states = new Map<string, ServerState>()
   const results = new Map<string, unknown>()
   return {
     update: async (...place) => updates.get(place.join('/')),
-    async keepUpdate(arm, round, client, source, seconds) {
-      const sent = { source, bytes: source.byteLength, seconds }
+    async keepUpdate(arm, round, client, { bytes: source, ...beside }, seconds) {
+      const sent = { source, bytes: source.byteLength, seconds, ...beside }
       updates.set([arm, round, client].join('/'), sent)
       return sent
     },
     exact: async (...place) => exacts.get(place.join('/')),
     keepExact: async (arm, round, exact) => void exacts.set([arm, round].join('/'), exact),
+    serverState: async (...place) => states.get(place.join('/')),
+    keepServerState: async (arm, round, state) => void states.set([arm, round].join('/'), state),
     checkpoint: () => undefined,
     result: (key) => results.get(key),
     keepResult: async (key, value) => void results.set(key, value),
   }
 }
 
+/** Files that lie beside an update: one travels with it, the other stays at its client. */
+const besides = ['control', 'optimizer'] as const
+
+/** An arm's name as a part of a path. */
+const placeOf = (arm: string) => arm.replaceAll(':', '-')
+
 /** A run folder: a file counts only when its digest stands in the folder's state, so nothing half-written is taken for whole. */
 export function folderStore(folder: RunFolder): Store {
+  const updateFile = (arm: string, round: number, client: string) => folder.updateFile(placeOf(arm), round, client)
+  const stateFolder = (arm: string, round: number) => folder.stateFolder(placeOf(arm), round)
   return {
     async update(arm, round, client) {
-      const file = folder.updateFile(arm, round, client)
+      const file = updateFile(arm, round, client)
       if (!(await folder.finished(file))) return undefined
       const seconds = folder.result(`seconds/${arm}/${round}/${client}`)
       const { size } = await stat(file)
-      return { source: file, bytes: size, seconds: typeof seconds === 'number' ? seconds : Number.NaN }
+      const sent: Sent = { source: file, bytes: size, seconds: typeof seconds === 'number' ? seconds : Number.NaN }
+      for (const what of besides) {
+        const beside = besideOf(file, what)
+        if (await folder.finished(beside)) sent[what] = await readFile(beside)
+      }
+      return sent
     },
-    async keepUpdate(arm, round, client, bytes, seconds) {
-      const file = folder.updateFile(arm, round, client)
+    async keepUpdate(arm, round, client, { bytes, ...beside }, seconds) {
+      const file = updateFile(arm, round, client)
+      for (const what of besides) {
+        const own = beside[what]
+        if (own === undefined) continue
+        await writeAtomic(besideOf(file, what), own)
+        await folder.finish(besideOf(file, what))
+      }
       await writeAtomic(file, bytes)
       await folder.setResult(`seconds/${arm}/${round}/${client}`, seconds)
       await folder.finish(file)
-      return { source: file, bytes: bytes.byteLength, seconds }
+      return { source: file, bytes: bytes.byteLength, seconds, ...beside }
     },
     async exact(arm, round) {
-      const path = folder.stateFolder(arm, round)
+      const path = stateFolder(arm, round)
       return (await isFinished(folder, path)) ? loadAdapter(path) : undefined
     },
     async keepExact(arm, round, exact) {
-      const path = folder.stateFolder(arm, round)
-      await keepAdapter(folder, path, exact)
+      await keepAdapter(folder, stateFolder(arm, round), exact)
     },
-    checkpoint: (arm, round, client) => `${folder.updateFile(arm, round, client)}.checkpoint`,
+    async serverState(arm, round) {
+      const names = folder.result(`server/${arm}/${round}`)
+      if (!Array.isArray(names)) return undefined
+      const state: Record<string, Adapter> = {}
+      for (const name of names.map(String)) {
+        const path = join(stateFolder(arm, round), name)
+        if (!(await isFinished(folder, path))) return undefined
+        state[name] = await loadAdapter(path)
+      }
+      return state
+    },
+    async keepServerState(arm, round, state) {
+      for (const [name, adapter] of Object.entries(state))
+        await keepAdapter(folder, join(stateFolder(arm, round), name), adapter)
+      await folder.setResult(`server/${arm}/${round}`, Object.keys(state))
+    },
+    checkpoint: (arm, round, client) => `${updateFile(arm, round, client)}.checkpoint`,
     result: (key) => folder.result(key),
     keepResult: (key, value) => folder.setResult(key, value),
   }
 }
+
+const besideOf = (file: string, what: string) => file.replace(/\.update\.safetensors$/, `.${what}.safetensors`)
 
 /** Saves an adapter in a run folder and marks all of its files as finished. */
 export async function keepAdapter(folder: RunFolder, path: string, adapter: Adapter): Promise<void> {

@@ -3,7 +3,7 @@ import type { DecoderShape } from '../native/binding.js'
 import { isRecord } from '../text/bounded-file.js'
 import { ARCHITECTURES, type Architecture, SUPPORTED_ARCHITECTURES } from './architectures.js'
 import { checkShape, LIMITS } from './decoder.js'
-import { inverseFrequencies, ropeOfConfig } from './rope.js'
+import { inverseFrequencies, type RopeScaling, ropeOfConfig } from './rope.js'
 import { Settings } from './settings.js'
 
 export interface ReadConfig {
@@ -45,7 +45,7 @@ export function readConfig(config: Settings): ReadConfig {
   }
   checkShape(shape, config)
   if (rotary) {
-    const { theta, scaling } = ropeOfConfig(config, (key) => nested(config, key))
+    const { theta, scaling } = readRope(config)
     shape.inverseFrequencies = inverseFrequencies(shape.headDim, theta, scaling)
   }
   return { architecture, shape, maxPositions: positions }
@@ -102,6 +102,11 @@ function windowOf(config: Settings, { keys, defaults }: Architecture): number {
   if (keys.window === undefined) return 0
   if (config.raw(keys.window) === undefined) return config.has(keys.window) ? 0 : (defaults.window ?? 0)
   return config.integer(keys.window, { most: LIMITS.learnedPositions })
+}
+
+/** Theta and stretching of a config.json. */
+export function readRope(config: Settings): { theta: number; scaling: RopeScaling } {
+  return ropeOfConfig(config, (key) => nested(config, key))
 }
 
 function nested(config: Settings, key: string): Settings | undefined {

@@ -23,18 +23,26 @@ export function ropeScaling(settings: Settings, architecture: string): RopeScali
 
 /** Llama 3.1's stretching comes as one divisor a frequency. Divides `frequencies` in place. */
 export async function applyRopeFactors(frequencies: Float64Array, tensor: GgufTensor, file: string): Promise<void> {
-  if (tensor.type !== 'F32' || tensor.shape.length !== 1 || tensor.shape[0] !== frequencies.length) {
-    throw badFactors(file, `${tensor.type} [${tensor.shape}]`, `F32 [${frequencies.length}]`)
+  const factors = await readRopeFactors(tensor, frequencies.length, file)
+  for (const [i, factor] of factors.entries()) frequencies[i] = (frequencies[i] ?? 0) / factor
+}
+
+/** The divisors, `count` of them, each above zero. */
+export async function readRopeFactors(tensor: GgufTensor, count: number, file: string): Promise<Float32Array> {
+  if (tensor.type !== 'F32' || tensor.shape.length !== 1 || tensor.shape[0] !== count) {
+    throw badFactors(file, `${tensor.type} [${tensor.shape}]`, `F32 [${count}]`)
   }
   let handle: Awaited<ReturnType<typeof open>> | undefined
   try {
     handle = await open(file, 'r')
     const bytes = await readExactly(handle, tensor.offset, tensor.bytes, file)
-    for (let i = 0; i < frequencies.length; i++) {
+    const factors = new Float32Array(count)
+    for (let i = 0; i < count; i++) {
       const factor = bytes.readFloatLE(4 * i)
       if (!Number.isFinite(factor) || factor <= 0) throw badFactors(file, String(factor), 'a number above zero')
-      frequencies[i] = (frequencies[i] ?? 0) / factor
+      factors[i] = factor
     }
+    return factors
   } catch (cause) {
     throw cause instanceof OneroundError ? cause : fileError(file, cause)
   } finally {

@@ -24,6 +24,13 @@ export interface GgufFile {
   /** in the order of the file */
   tensors: GgufTensor[]
   fileBytes: number
+  /** where asked for: each value's bytes, its type in front, for a file that shall hold the same */
+  raw?: ReadonlyMap<string, Uint8Array>
+}
+
+export interface GgufReadOptions {
+  /** keep the values' bytes too; default false */
+  raw?: boolean
 }
 
 const MAGIC = 0x46554747 // 'GGUF', little-endian
@@ -38,7 +45,7 @@ const LEAST_ENTRY_BYTES = 13 // a key's length, a type, a value of one byte
 const LEAST_TENSOR_BYTES = 32 // a name's length, one dimension, type, offset
 
 /** Reads and checks the header of a file: metadata and where each tensor lies. No weight is read. */
-export async function readGguf(file: string): Promise<GgufFile> {
+export async function readGguf(file: string, o: GgufReadOptions = {}): Promise<GgufFile> {
   let handle: Awaited<ReturnType<typeof open>> | undefined
   try {
     handle = await open(file, 'r')
@@ -48,7 +55,7 @@ export async function readGguf(file: string): Promise<GgufFile> {
     for (let window = FIRST_WINDOW; ; window *= 4) {
       const bytes = await readExactly(handle, 0, Math.min(window, stat.size), file)
       try {
-        return parseWindow(bytes, stat.size, file)
+        return parseWindow(bytes, stat.size, file, o)
       } catch (cause) {
         if (!(cause instanceof WindowTooSmall)) throw cause
       }
@@ -65,16 +72,19 @@ export function parseGguf(bytes: Uint8Array, source: string): GgufFile {
   return parseWindow(bytes, bytes.length, source)
 }
 
-function parseWindow(window: Uint8Array, fileBytes: number, source: string): GgufFile {
+function parseWindow(window: Uint8Array, fileBytes: number, source: string, o: GgufReadOptions = {}): GgufFile {
   const cursor = new GgufCursor(window, fileBytes, HEADER_LIMIT, source)
   const version = readVersion(cursor)
   const tensorCount = readCount(cursor, 'tensors', LEAST_TENSOR_BYTES)
   const entryCount = readCount(cursor, 'metadata entries', LEAST_ENTRY_BYTES)
   const metadata = new Map<string, GgufValue>()
+  const raw = o.raw === true ? new Map<string, Uint8Array>() : undefined
   for (let i = 0; i < entryCount; i++) {
     const key = cursor.text('a metadata key', MAX_NAME)
     if (metadata.has(key)) throw malformedGguf(source, `the key ${JSON.stringify(key)} twice`, 'each key once')
+    const start = cursor.at
     metadata.set(key, readValue(cursor, key))
+    raw?.set(key, Uint8Array.from(window.subarray(start, cursor.at)))
   }
   const parts = metadata.get('split.count')
   if (typeof parts === 'number' && parts > 1) {
@@ -94,7 +104,7 @@ function parseWindow(window: Uint8Array, fileBytes: number, source: string): Ggu
     tensors.push(tensor)
   }
   placeTensors(tensors, padded(cursor.at, alignment), alignment, fileBytes, source)
-  return { version, metadata, tensors, fileBytes }
+  return { version, metadata, tensors, fileBytes, ...(raw === undefined ? {} : { raw }) }
 }
 
 function readVersion(cursor: GgufCursor): number {

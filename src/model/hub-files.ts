@@ -70,6 +70,28 @@ export function filesToFetch(listed: readonly HubFile[], wanted: string | undefi
   throw nothing(repository, 'config.json with model.safetensors, or a .gguf file', listed)
 }
 
+/** Files of adapters of PEFT, of mlx-lm and of ours, and the card beside them. */
+const ADAPTER = [
+  'adapter_config.json',
+  'adapter_model.safetensors',
+  'adapters.safetensors',
+  'oneround_adapter.json',
+  'dense.safetensors',
+  'README.md',
+]
+
+/** @throws OneroundError NOT_FOUND where the repository holds no adapter */
+export function adapterFilesToFetch(
+  listed: readonly HubFile[],
+  _file: string | undefined,
+  repository: string,
+): HubFile[] {
+  const found = listed.filter(({ name }) => ADAPTER.includes(name))
+  const isThere = (name: string) => found.some((file) => file.name === name)
+  if (isThere('oneround_adapter.json') || isThere('adapter_config.json')) return found
+  throw nothing(repository, 'adapter_config.json with adapter_model.safetensors', listed)
+}
+
 function nothing(repository: string, wanted: string, found: readonly HubFile[]): OneroundError {
   return new OneroundError('NOT_FOUND', `${repository} holds no model that can be opened.`, {
     found: names(found) || 'no files',

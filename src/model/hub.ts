@@ -7,7 +7,7 @@ import { OneroundError } from '../errors.js'
 import { type HubAddress, parseHubAddress } from './hub-address.js'
 import { cacheFolder, HubCache, isCommit } from './hub-cache.js'
 import { aborted, fetchFile } from './hub-download.js'
-import { filesToFetch, type HubFile, hubFile, MAX_LISTED } from './hub-files.js'
+import { adapterFilesToFetch, filesToFetch, type HubFile, hubFile, MAX_LISTED } from './hub-files.js'
 
 export interface HubOptions {
   /** instead of `@REVISION` in the source; default main */
@@ -32,11 +32,34 @@ type Library = typeof import('@huggingface/hub')
  */
 export async function fetchModel(source: string, o: HubOptions = {}): Promise<string> {
   const address = parseHubAddress(source, o.revision)
+  const { folder, files } = await fetchFiles(source, address, filesToFetch, o)
+  return placeOf(folder, files, address)
+}
+
+/**
+ * Fetches an adapter's files the same way.
+ * @returns the folder in the cache, and the names of the files in it
+ * @throws OneroundError as fetchModel
+ */
+export async function fetchAdapter(source: string, o: HubOptions = {}): Promise<{ folder: string; files: string[] }> {
+  const { repository, revision } = parseHubAddress(source, o.revision)
+  // The seal of an adapter is its own: the same repository may also be opened as a model.
+  return fetchFiles(source, { repository, revision, file: 'adapter' }, adapterFilesToFetch, o)
+}
+
+type Choice = (listed: readonly HubFile[], file: string | undefined, repository: string) => HubFile[]
+
+async function fetchFiles(
+  source: string,
+  address: HubAddress,
+  choose: Choice,
+  o: HubOptions,
+): Promise<{ folder: string; files: string[] }> {
   const cache = new HubCache(o.cache ?? cacheFolder(), address)
   const known = await cache.known(address.revision)
   if (known !== undefined && isCommit(address.revision)) {
     const files = await cache.whole(known, address.file)
-    if (files) return placeOf(cache.folder(known), files, address)
+    if (files) return { folder: cache.folder(known), files }
   }
   const hub = new Hub(await library(source), source, address, o)
   let commit: string
@@ -46,12 +69,12 @@ export async function fetchModel(source: string, o: HubOptions = {}): Promise<st
     // Without a network a branch is what it was when it was last seen.
     const files = known === undefined || !isUnreachable(error) ? undefined : await cache.whole(known, address.file)
     if (known === undefined || files === undefined) throw error
-    return placeOf(cache.folder(known), files, address)
+    return { folder: cache.folder(known), files }
   }
   const there = await cache.whole(commit, address.file)
-  const files = there ?? (await fetchAll(hub, cache, commit, address, o))
+  const files = there ?? (await fetchAll(hub, cache, commit, address, choose, o))
   await cache.remember(address.revision, commit)
-  return placeOf(cache.folder(commit), files, address)
+  return { folder: cache.folder(commit), files }
 }
 
 async function fetchAll(
@@ -59,9 +82,10 @@ async function fetchAll(
   cache: HubCache,
   commit: string,
   { repository, file }: HubAddress,
+  choose: Choice,
   { signal, onProgress }: HubOptions,
 ): Promise<string[]> {
-  const files = filesToFetch(await hub.list(commit), file, repository)
+  const files = choose(await hub.list(commit), file, repository)
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0)
   let done = 0
   for (const one of files) {
@@ -208,7 +232,7 @@ function isUnreachable(error: unknown): boolean {
 }
 
 /** Loaded at first use, because who has the files needs none of it. */
-async function library(source: string): Promise<Library> {
+export async function library(source: string): Promise<Library> {
   try {
     return await import('@huggingface/hub')
   } catch (cause) {

@@ -3,13 +3,13 @@ import { OneroundError } from '../errors.js'
 import { fileError, type ReadableHandle, readExactly, readInto } from '../text/bounded-file.js'
 import {
   DTYPE_BYTES,
-  HEADER_LIMIT,
   headerLength,
   LENGTH_BYTES,
   malformedSafetensors,
   parseHeader,
   type SafetensorsHeader,
 } from './safetensors-header.js'
+import { layOutSafetensors } from './safetensors-layout.js'
 
 export type { SafetensorsEntry, SafetensorsHeader } from './safetensors-header.js'
 
@@ -64,40 +64,20 @@ export function serializeSafetensors(
   tensors: ReadonlyMap<string, SafetensorsTensor>,
   metadata: Readonly<Record<string, string>>,
 ): Uint8Array {
-  const header: [string, unknown][] = []
-  const keys = Object.keys(metadata).sort()
-  if (keys.length > 0) header.push(['__metadata__', Object.fromEntries(keys.map((key) => [key, metadata[key]]))])
-  const names = [...tensors.keys()].sort()
-  let end = 0
-  for (const name of names) {
-    const { dtype, shape, data } = checkedTensor(name, tensors.get(name))
-    header.push([name, { dtype, shape, data_offsets: [end, end + data.length] }])
-    end += data.length
-  }
-  // entries are written one by one because an object would move keys that look like integers to the front
-  const json = `{${header.map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`).join(',')}}`
-  const text = new TextEncoder().encode(json)
-  const length = Math.ceil(text.length / 8) * 8
-  if (length > HEADER_LIMIT) throw malformedSafetensors('the result', `a header of ${length} bytes`, `${HEADER_LIMIT}`)
-  const bytes = new Uint8Array(LENGTH_BYTES + length + end)
-  new DataView(bytes.buffer).setBigUint64(0, BigInt(length), true)
-  bytes.set(text, LENGTH_BYTES)
-  bytes.fill(0x20, LENGTH_BYTES + text.length, LENGTH_BYTES + length)
-  let at = LENGTH_BYTES + length
-  for (const name of names) {
-    const data = tensors.get(name)?.data ?? new Uint8Array()
-    bytes.set(data, at)
-    at += data.length
-  }
+  const described = new Map<string, { dtype: string; shape: number[] }>()
+  for (const [name, tensor] of tensors) described.set(name, checkedTensor(name, tensor))
+  const layout = layOutSafetensors(described, metadata)
+  const bytes = new Uint8Array(layout.bytes)
+  bytes.set(layout.header)
+  for (const [name, offset] of layout.offsets) bytes.set(tensors.get(name)?.data ?? new Uint8Array(), offset)
   return bytes
 }
 
-function checkedTensor(name: string, tensor: SafetensorsTensor | undefined): SafetensorsTensor {
-  const elementBytes = tensor === undefined ? undefined : DTYPE_BYTES.get(tensor.dtype)
-  const expected = tensor?.shape.reduce((product, n) => product * n, elementBytes ?? Number.NaN)
-  if (tensor === undefined || tensor.data.length !== expected || name === '' || name.startsWith('__')) {
+function checkedTensor(name: string, tensor: SafetensorsTensor): SafetensorsTensor {
+  const expected = tensor.shape.reduce((product, n) => product * n, DTYPE_BYTES.get(tensor.dtype) ?? Number.NaN)
+  if (tensor.data.length !== expected || name === '' || name.startsWith('__')) {
     throw new OneroundError('ARGUMENT', `tensor ${JSON.stringify(name)} cannot be written`, {
-      found: `${tensor?.data.length} bytes of ${tensor?.dtype} [${tensor?.shape}]`,
+      found: `${tensor.data.length} bytes of ${tensor.dtype} [${tensor.shape}]`,
       expected: 'a plain name, a known dtype and as many bytes as dtype and shape say',
       fix: 'Pass the bytes of exactly this tensor.',
     })

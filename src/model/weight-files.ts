@@ -4,8 +4,8 @@ import { OneroundError } from '../errors.js'
 import { fileError, isRecord, parseJsonObject, readBoundedFile } from '../text/bounded-file.js'
 import { readSafetensorsHeader, type SafetensorsEntry } from './safetensors.js'
 
-const WHOLE = 'model.safetensors'
-const INDEX = 'model.safetensors.index.json'
+export const WHOLE = 'model.safetensors'
+export const INDEX = 'model.safetensors.index.json'
 const INDEX_LIMIT = 64 << 20
 const MAX_SHARDS = 4096
 

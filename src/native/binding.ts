@@ -114,8 +114,14 @@ export interface SessionOptions {
   training: boolean
   /** default false; training: keep only each block's input and compute the block again in the backward pass; same bits, less memory */
   recompute?: boolean
-  /** tokens of the generation cache, at most longestExample; without it the session cannot generate */
+  /** tokens of a text in the generation cache, at most longestExample; without it the session cannot generate */
   cache?: number
+  /** default 1; texts that are generated side by side, at most 256 and rowsPerPass */
+  sequences?: number
+  /** room for `setAnchor`; default false */
+  anchored?: boolean
+  /** room for `setCorrection`; default false */
+  corrected?: boolean
 }
 
 /** Bytes that a session will hold, before it is made. */
@@ -138,6 +144,12 @@ export interface Batch {
   lengths: Int32Array
   /** one number an example, the counter of its dropout mask; the same example in the same step always gets the same mask */
   dropoutCounters: Uint32Array
+  /**
+   * evaluate() and logits() only: the example that each one goes on from, -1 for none. It then sees the rows of that one
+   * and of all above it, and its positions go on from theirs, as if they were one text; the results have the same bits.
+   * Parents come first, an example's descendants follow it at once, at most 16 stand above one, and all rows fit one pass.
+   */
+  parents?: Int32Array
 }
 
 export interface StepOptions {
@@ -155,6 +167,8 @@ export interface StepOptions {
   weightDecay: number
   /** 0: no clipping */
   clipNorm: number
+  /** mu of mu/2 ||w - anchor||^2 over merged weights (s B A; dense tensors themselves); its gradient is added before clipping. Default 0 */
+  proximal?: number
   /** key of the dropout masks */
   seed: number
 }
@@ -183,6 +197,10 @@ export interface NativeSession {
   /** copies the flat parameters out: all, or `count` from `first` on */
   parameters(first?: number, count?: number): Float32Array
   setParameters(values: Float32Array): void
+  /** the parameters that `proximal` pulls towards; only in a session that is `anchored` */
+  setAnchor(values: Float32Array): void
+  /** is added to every step's gradient before clipping; only in a session that is `corrected` */
+  setCorrection(values: Float32Array): void
   /** parameters[first + i] += values[i], in f32 */
   addParameters(first: number, values: Float32Array): void
   /** dense slots take the base's values */
@@ -200,10 +218,15 @@ export interface NativeSession {
   evaluate(batch: Batch): Promise<{ losses: Float64Array; tokens: Int32Array }>
   /** [rows, vocabulary], for tests and small batches; no dropout */
   logits(batch: Batch): Promise<Float32Array>
-  /** generation: takes a prompt into the empty cache; [vocabulary] logits of the token after it */
-  prefill(ids: Int32Array): Promise<Float32Array>
-  /** generation: one more token */
+  /** generation: takes a prompt into a sequence's cache, emptied before; [vocabulary] logits of the token after it */
+  prefill(ids: Int32Array, sequence?: number): Promise<Float32Array>
+  /** generation: one more token of sequence 0 */
   next(id: number): Promise<Float32Array>
+  /**
+   * generation: one more token of each of these sequences, [sequences, vocabulary] logits. In a session of several
+   * sequences all weights are read once for all; a text's bits do not depend on the texts beside it.
+   */
+  nextEach(ids: Int32Array, sequences: Int32Array): Promise<Float32Array>
   /** the running job, if any, ends with code ABORTED within 100 ms; parameters are then those before the step */
   abort(): void
   /** aborts and frees; may be called twice */
@@ -239,6 +262,63 @@ export interface FactorizedSum {
   singularValues: Float64Array
 }
 
+/** What factorizeDense gives: the factors, and the norms of the matrix and of what they leave out. */
+export interface FactorizedDense extends FactorizedSum {
+  /** Frobenius */
+  norm: number
+  /** Frobenius norm of the rest; told to about 1e-8 of the norm */
+  lost: number
+}
+
+/** One client's part of a coordinate-wise method; `weight` scales its update. */
+export interface CoordinatePart extends FactorPair {
+  /** p_i */
+  share: number
+  /** dare: the seeded stream of this client and layer, a 32-bit number */
+  stream: number
+}
+
+export interface CoordinateOptions {
+  rule: 'median' | 'trimmed-mean' | 'ties' | 'dare'
+  /** trimmed-mean: values left out at either end of each coordinate */
+  trimmed: number
+  /** ties: share of each update's elements in a layer that is kept, by magnitude */
+  density: number
+  /** dare: probability that an element is left out */
+  drop: number
+  seed: number
+}
+
+/** Rows of a tensor of base + adapter, as a file shall hold them: round(W + scale * B A + delta). */
+export interface MergeRequest {
+  /** Hugging Face's, e.g. `model.layers.0.mlp.up_proj.weight` */
+  tensor: string
+  /** rows of the written matrix */
+  firstRow: number
+  rows: number
+  /** F32, F16, BF16 or Q8_0; the bits are ggml's */
+  type: StorageType
+  /** the written matrix is [in, out] */
+  transposed: boolean
+  /** rows are written in GGUF's interleaved order among that many heads; 0: in Hugging Face's */
+  interleavedHeads: number
+  /** A [rank, in], B [out, rank] */
+  factors?: { rank: number; scale: number; a: Float32Array; b: Float32Array }
+  /** [out, in], or [in, out] where deltaTransposed; comes with it */
+  delta?: Float32Array
+  deltaTransposed?: boolean
+}
+
+export interface MergedRows {
+  bytes: Uint8Array
+  /** sums of squares over these rows: of W, of dW, of what rounding changed in W + dW */
+  squaredBase: number
+  squaredChange: number
+  squaredError: number
+  /** finite numbers that the type cannot hold */
+  overflows: number
+}
+
 export interface NativeBinding {
   cpu(): CpuInfo
   Weights: new (shape: DecoderShape, files: string[], tensors: TensorPlacement[]) => NativeWeights
@@ -260,4 +340,54 @@ export interface NativeBinding {
   ): Promise<FactorizedSum>
   /** ||sum_i weight_i B_i A_i||_F^2 from inner products of factors, in double; no dense matrix */
   sumSquaredNorm(inDim: number, outDim: number, pairs: FactorPair[]): number
+  /**
+   * grid [out, in] += round(weight_i B_i A_i), element by element, for each pair; weights are in steps of the grid, and
+   * a negative one takes back exactly what the positive one added. The same bits in any order and on any instruction
+   * set. The grid is changed in place while the job runs: do not transfer it. Fails where an element may reach 2^51
+   * steps (see elementBound), before anything is added.
+   */
+  addToGrid(inDim: number, outDim: number, grid: BigInt64Array, pairs: FactorPair[], threads: number): Promise<void>
+  /** grid * factor, rounded to f32 */
+  gridValues(grid: BigInt64Array, factor: number): Float32Array
+  /** into += from */
+  mergeGrids(into: BigInt64Array, from: BigInt64Array): void
+  /** sum_i |weight_i| max_j |row j of B_i| max_k |column k of A_i|: no element of the sum is larger */
+  elementBound(inDim: number, outDim: number, pairs: FactorPair[]): number
+  /** sum_i weight_i B_i A_i + denseWeight * dense as [out, in]; `dense` may be empty. The norm is from before the rounding to f32. */
+  denseSum(
+    inDim: number,
+    outDim: number,
+    pairs: FactorPair[],
+    dense: Float32Array,
+    denseWeight: number,
+  ): Promise<{ values: Float32Array; squaredNorm: number }>
+  /** The best factors of values [out, in], as factorizeSum; for few directions of many through the smaller Gram matrix. */
+  factorizeDense(
+    inDim: number,
+    outDim: number,
+    values: Float32Array,
+    maxRank: number,
+    tolerance: number,
+  ): Promise<FactorizedDense>
+  /** A method that looks at each element of the updates apart; [out, in]. Dense rows are made a few at a time. */
+  coordinateWise(
+    inDim: number,
+    outDim: number,
+    parts: CoordinatePart[],
+    options: CoordinateOptions,
+  ): Promise<Float32Array>
+  /** [m, m]: weight_i weight_j <B_i A_i, B_j A_j>, from inner products of factors, in double */
+  productGram(inDim: number, outDim: number, pairs: FactorPair[]): Promise<Float64Array>
+  /**
+   * sum_f weight_f x_f over files of f32 numbers, mapped and read once; they must not become shorter meanwhile. `lengths`: numbers of each tensor, one behind
+   * another from `offset` (bytes) on, alike in all files. squares [files, tensors]: sums of squares, finite exactly
+   * where all numbers are.
+   */
+  meanOfFiles(
+    files: { path: string; offset: number; weight: number }[],
+    lengths: number[],
+    threads: number,
+  ): Promise<{ mean: Float32Array; squares: Float64Array }>
+  /** Computed in double, rounded to f32 and from there to the type; the same bits on every machine. Runs on its own thread. */
+  mergeRows(weights: NativeWeights, request: MergeRequest): Promise<MergedRows>
 }

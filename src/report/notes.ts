@@ -1,16 +1,22 @@
-import type { Arm } from '../federation/arms.js'
+import { type Arm, LEAK, shapeOf } from '../federation/arms.js'
 import type { Plan } from '../update/plan.js'
 
 /** What a reader has to know before believing the numbers. Only what this run's plan and arms make true. */
 export function notesOf(plan: Plan, arms: readonly Arm[]): string[] {
   const names = new Set(arms.map((arm) => arm.name))
-  const several = arms.some((arm) => /^[1-9]\d*x\d+$/.test(arm.name) && !arm.name.startsWith('1x'))
+  const leaked = arms.filter((arm) => arm.ablation === LEAK).map((arm) => arm.name)
+  const several = arms.some((arm) => (shapeOf(arm.name)?.rounds ?? 1) > 1)
   const notes = [
-    'An arm RxE is R rounds of E local epochs. Arms at equal horizon (1xE, Ex1, pooled for E epochs) read the same examples equally often, in the same order at each client; the learning-rate schedule spans the whole horizon in every arm, and the optimizer starts fresh in each round.',
+    'An arm RxE is R rounds of E local epochs. Arms at equal horizon (1xE, Ex1, pooled for E epochs) read the same examples equally often, in the same order at each client; the learning-rate schedule spans the whole horizon in every arm, and the optimizer starts fresh in each round unless the plan lets clients keep it.',
   ]
+  if (leaked.length > 0) {
+    notes.push(
+      `No federation: in ${leaked.join(' and ')} each client started where the one before it had ended, as public code that shares one model object does. What is averaged there is one trajectory through all clients' text; the arm is here to show what that flatters.`,
+    )
+  }
   if (several) {
     notes.push(
-      `Rounds after the first start ${plan.start}: from the exact aggregate of the round before, whose best part at the plan's rank trains on while the rest stays frozen beside the base. Starting fresh instead would handicap several rounds.`,
+      `Rounds after the first start ${plan.start} unless their arm says otherwise. Carried: from the exact aggregate of the round before, whose best part at the plan's rank trains on while the rest stays frozen beside the base. Fresh: all of it is frozen and new factors begin with B = 0, which handicaps several rounds.`,
     )
   }
   if (names.has('client')) {

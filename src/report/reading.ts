@@ -1,4 +1,4 @@
-import type { Arm } from '../federation/arms.js'
+import { type Arm, shapeOf } from '../federation/arms.js'
 import { formatBytes, formatCount, formatLoss } from './numbers.js'
 import { columnsOf, shareOfWay } from './summary.js'
 
@@ -9,7 +9,7 @@ import { columnsOf, shareOfWay } from './summary.js'
 export function reading(arms: readonly Arm[]): string {
   const base = arms.find((arm) => arm.name === 'base')
   const pooled = arms.find((arm) => arm.name === 'pooled')
-  const rounds = arms.filter((arm) => /^\d+x\d+$/.test(arm.name))
+  const rounds = arms.filter((arm) => shapeOf(arm.name))
   if (base === undefined || rounds.length === 0)
     return 'This run compares nothing with the base, so it says nothing about rounds.'
   if (pooled === undefined) {

@@ -3,7 +3,8 @@ import { readRun } from '../run/folder.js'
 import { type MetricEvent, readMetrics } from '../run/metrics.js'
 import type { Score } from '../train/score.js'
 import { parsePlan, planSha256 } from '../update/plan.js'
-import type { Closing, Curve, ReportData } from './page.js'
+import type { Closing, ReportData } from './data.js'
+import type { Curve } from './figures/curves.js'
 
 /** Everything that a report tells, from a run folder alone; a run that is not finished tells what there is. */
 export async function readReport(folder: string): Promise<ReportData> {

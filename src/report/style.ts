@@ -10,7 +10,8 @@ body { margin: 0; background: var(--paper); color: var(--ink);
 main { max-width: 60rem; margin: 0 auto; padding: 3rem 1.5rem 5rem; }
 h1 { font-size: 1.75rem; line-height: 1.2; margin: 0 0 .4rem; letter-spacing: -.015em; font-weight: 650; }
 h2 { font-size: 1.15rem; margin: 3rem 0 .6rem; font-weight: 650; letter-spacing: -.005em; }
-h3 { font-size: .9rem; margin: 0 0 .25rem; font-weight: 600; overflow-wrap: anywhere; }
+h3 { font-size: .95rem; margin: 0 0 .25rem; font-weight: 600; overflow-wrap: anywhere; }
+section section h3 { margin-top: 1.6rem; }
 p { max-width: 44rem; margin: .5rem 0; }
 .lede { font-size: 1.1rem; color: var(--ink); margin-top: 1.1rem; }
 .soft, figcaption, caption { color: var(--soft); font-size: .9rem; }
@@ -21,26 +22,27 @@ th, td { padding: .38rem .75rem; text-align: right; border-bottom: 1px solid var
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { color: var(--soft); font-size: .82rem; border-bottom: 1px solid var(--soft); vertical-align: bottom; }
 tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
-.wide > svg { min-width: 34rem; }
 tr.all th, tr.all td { font-weight: 650; border-bottom: 0; border-top: 1px solid var(--soft); }
 td small { color: var(--soft); font-size: .82em; margin-left: .35em; }
 figure { margin: 1rem 0 0; }
-svg { width: 100%; height: auto; display: block; }
-svg text { fill: var(--soft); font: 10px ui-sans-serif, system-ui, sans-serif; font-variant-numeric: tabular-nums; }
-svg text.name { fill: var(--ink); font-size: 13px; }
-svg .grid { stroke: var(--faint); stroke-width: 1; }
-svg .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
-svg .client { stroke-width: 1.6; opacity: .55; }
+svg { width: 100%; height: auto; display: block; max-width: 46rem; color: var(--soft); overflow: visible;
+  font-family: ui-sans-serif, system-ui, sans-serif; font-variant-numeric: tabular-nums; }
+.pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 2.2rem 2rem; margin-top: 1.2rem; }
+.pairs figure { margin: 0; }
+figcaption { margin-top: .4rem; }
+details { margin: .3rem 0 1.2rem; }
+details .wide { margin-top: .5rem; }
+:focus-visible { outline: 2px solid var(--s7); outline-offset: 2px; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1.4rem 1.2rem; margin-top: 1rem; }
 .panels figure { margin: 0; }
 .legend { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; margin: .8rem 0 0; font-size: .9rem; }
 .legend i { display: inline-block; width: 1.1rem; height: .22rem; border-radius: .1rem; vertical-align: middle; margin-right: .45rem; }
-dl { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr; gap: .25rem 1.5rem; font-size: .92rem; margin: .6rem 0; }
+dl { display: grid; grid-template-columns: fit-content(45%) 1fr; gap: .25rem 1.5rem; font-size: .92rem; margin: .6rem 0; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 code, pre { font: .88em ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 pre { background: var(--wash); padding: 1rem; overflow-x: auto; border-radius: .3rem; line-height: 1.45; }
 summary { cursor: pointer; color: var(--soft); font-size: .92rem; }
 ul.notes { max-width: 44rem; padding-left: 1.1rem; } ul.notes li { margin: .35rem 0; }
-${[0, 1, 2, 3, 4, 5, 6, 7].map((i) => `svg .s${i}.line, svg .s${i}.client { stroke: var(--s${i}); } svg .s${i}.dot { fill: var(--s${i}); } .legend .s${i} { background: var(--s${i}); }`).join('\n')}
+${[0, 1, 2, 3, 4, 5, 6, 7].map((i) => `.legend .s${i} { background: var(--s${i}); }`).join('\n')}
 @media print { main { padding: 0; max-width: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
 `

@@ -38,6 +38,8 @@ export interface RunFolder {
   setResult(key: string, value: unknown): Promise<void>
   /** A kept result; undefined where there is none. */
   result(key: string): unknown
+  /** Takes files and results out of what is finished; the files themselves are the caller's to delete. */
+  forget(files: readonly string[], results: readonly string[]): Promise<void>
   /** Waits for all writing. */
   close(): Promise<void>
 }
@@ -156,6 +158,12 @@ class Folder implements RunFolder {
 
   result(key: string): unknown {
     return Object.hasOwn(this.state.results, key) ? this.state.results[key] : undefined
+  }
+
+  async forget(files: readonly string[], results: readonly string[]): Promise<void> {
+    for (const file of files) delete this.state.files[this.key(file)]
+    for (const key of results) delete this.state.results[key]
+    await this.save()
   }
 
   async close(): Promise<void> {

@@ -26,6 +26,30 @@ const CUTS: ReadonlyMap<string, Cut> = new Map([
   ['llama-bpe', { normalizer: null, preTokenizer: splitting('\\p{N}{1,3}'), ignoreMerges: true }],
   ['qwen2', { normalizer: { type: 'NFC' }, preTokenizer: splitting('\\p{N}'), ignoreMerges: false }],
 ])
+/** The name of the cut that a tokenizer.json asks for; undefined where none of the table does the same. */
+export function cutNamed(normalizer: unknown, preTokenizer: unknown): string | undefined {
+  const wanted = [essence(normalizer ?? null), essence(preTokenizer)]
+  for (const [name, cut] of CUTS) {
+    const own = [essence(cut.normalizer), essence(cut.preTokenizer)]
+    if (JSON.stringify(own) === JSON.stringify(wanted)) return name
+  }
+  return undefined
+}
+
+/** A part of tokenizer.json with keys in order, without what only concerns offsets or stands for a default. */
+function essence(part: unknown): unknown {
+  if (Array.isArray(part)) return part.map(essence)
+  if (typeof part !== 'object' || part === null) return part
+  const { trim_offsets: _, ...rest } = part as Record<string, unknown>
+  if (rest.type === 'ByteLevel') rest.use_regex ??= true
+  if (rest.type === 'Split') rest.invert ??= false
+  return Object.fromEntries(
+    Object.keys(rest)
+      .sort()
+      .map((key) => [key, essence(rest[key])]),
+  )
+}
+
 export const SUPPORTED_CUTS = [...CUTS.keys()].join(', ')
 
 function sequence(...pretokenizers: object[]): object {

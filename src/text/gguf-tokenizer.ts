@@ -49,8 +49,8 @@ function build(
   })
 }
 
-/** An object of tokenizer.json's form. */
-function tokenizerJson(metadata: ReadonlyMap<string, unknown>, file: string): Record<string, unknown> {
+/** An object of tokenizer.json's form. @throws OneroundError UNSUPPORTED for kinds that cannot be built from metadata */
+export function tokenizerJson(metadata: ReadonlyMap<string, unknown>, file: string): Record<string, unknown> {
   const model = metadata.get('tokenizer.ggml.model')
   if (model !== 'gpt2' && model !== 'llama') {
     throw unsupported(file, `a tokenizer of type ${String(model)}`, SUPPORTED)

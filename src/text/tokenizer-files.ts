@@ -43,7 +43,7 @@ export async function tokenizerOfFolder(folder: string, special: SpecialTokens):
 }
 
 /** tokenizer_config.json holds one template, or a list of named ones of which `default` is meant for chat. */
-function defaultTemplate(value: unknown): string | undefined {
+export function defaultTemplate(value: unknown): string | undefined {
   if (typeof value === 'string') return value
   if (!Array.isArray(value)) return undefined
   for (const entry of value as unknown[]) {

@@ -10,20 +10,21 @@ export function stepsPerEpoch(count: number, perStep: number): number {
 /**
  * Each step takes the next `perStep` examples of its epoch's order: the batch of one optimizer step, whatever passes the
  * engine cuts it into.
- * @param epochsBefore epochs of the rounds before; `orderOf` counts over all rounds
+ * @param stepsBefore steps of the rounds before; `orderOf` counts epochs over all rounds
  */
 export function exampleBatches(
   examples: readonly Example[],
   perStep: number,
-  epochsBefore: number,
+  stepsBefore: number,
   orderOf: (epoch: number) => Int32Array,
 ): (step: number) => Batch | undefined {
   const perEpoch = stepsPerEpoch(examples.length, perStep)
   let order: { epoch: number; places: Int32Array } | undefined
   return (step) => {
-    const epoch = epochsBefore + Math.floor(step / perEpoch)
+    const overall = stepsBefore + step
+    const epoch = Math.floor(overall / perEpoch)
     if (order?.epoch !== epoch) order = { epoch, places: orderOf(epoch) }
-    const first = (step % perEpoch) * perStep
+    const first = (overall % perEpoch) * perStep
     const chosen: Example[] = []
     for (const place of order.places.subarray(first, first + perStep)) {
       const example = examples[place]

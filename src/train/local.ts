@@ -7,8 +7,9 @@ import { dropoutSeed } from './seeds.js'
 export interface StepRecord {
   /** optimizer steps done in this round, from 1 */
   step: number
-  /** optimizer steps of this round */
+  /** optimizer steps of this round, and of those before it */
   steps: number
+  stepsBefore: number
   /** mean over the step's trained tokens, nats */
   loss: number
   tokens: number
@@ -54,7 +55,16 @@ export async function runSteps(job: LocalJob): Promise<void> {
       const learningRate = learningRateAt(job.schedule, overall)
       const options = { ...job.optimizer, learningRate, seed: dropoutSeed(job.seed, overall) }
       const { loss, tokens, gradientNorm } = await stepOnce(session, batch, options, job.signal)
-      await job.onStep?.({ step: done + 1, steps, loss, tokens, gradientNorm, learningRate, rows: batch.ids.length })
+      await job.onStep?.({
+        step: done + 1,
+        steps,
+        stepsBefore: job.stepsBefore,
+        loss,
+        tokens,
+        gradientNorm,
+        learningRate,
+        rows: batch.ids.length,
+      })
     }
   } finally {
     job.signal?.removeEventListener('abort', stop)

@@ -19,13 +19,24 @@ export interface Prepared {
   session: SessionOptions
   /** examples per optimizer step: batch x accumulate, the gradient of one large batch */
   perStep: number
-  /** optimizer steps of one epoch and of this round */
+  /** optimizer steps of one epoch, of the rounds before and of this round */
   stepsPerEpoch: number
+  stepsBefore: number
   steps: number
+  /** FedProx's mu; 0: none */
+  proximal: number
   schedule: Schedule
 }
 
-export function prepare(data: Dataset, plan: Plan, start: Start, threads: number, recompute?: boolean): Prepared {
+/** `corrected`: SCAFFOLD adds a correction to each gradient */
+export function prepare(
+  data: Dataset,
+  plan: Plan,
+  start: Start,
+  threads: number,
+  recompute?: boolean,
+  corrected = false,
+): Prepared {
   const { train: training, heldOut } = data.heldOut(plan.data.heldOut)
   if (training.tokens === 0) {
     throw new OneroundError('ARGUMENT', 'There is nothing to train on.', {
@@ -38,6 +49,11 @@ export function prepare(data: Dataset, plan: Plan, start: Start, threads: number
   const perStep = train.batch * train.accumulate
   const shape = passShape(data.examples, perStep)
   const perEpoch = stepsPerEpoch(training.count, perStep)
+  const ends = (round: number) => Math.round(round * train.epochs * perEpoch)
+  const stepsBefore = ends(start.round - 1)
+  const steps = ends(start.round) - stepsBefore
+  if (steps === 0) throw emptyRound(start.round, train.epochs, perEpoch)
+  const proximal = plan.strategy?.name === 'fedprox' ? plan.strategy.mu : 0
   return {
     training,
     heldOut,
@@ -49,17 +65,29 @@ export function prepare(data: Dataset, plan: Plan, start: Start, threads: number
       ...shape,
       training: true,
       ...(recompute === undefined ? {} : { recompute }),
+      ...(proximal > 0 ? { anchored: true } : {}),
+      ...(corrected ? { corrected: true } : {}),
     },
     perStep,
     stepsPerEpoch: perEpoch,
-    steps: perEpoch * train.epochs,
+    stepsBefore,
+    steps,
+    proximal,
     schedule: {
       kind: train.schedule,
       learningRate: train.learningRate,
       warmup: train.warmup,
-      totalSteps: perEpoch * train.epochs * plan.rounds,
+      totalSteps: ends(plan.rounds),
     },
   }
+}
+
+function emptyRound(round: number, epochs: number, perEpoch: number): OneroundError {
+  return new OneroundError('ARGUMENT', `Round ${round} has no optimizer step for this client.`, {
+    found: `${epochs} epochs a round, ${perEpoch} steps an epoch`,
+    expected: 'at least one step in every round',
+    fix: 'Raise train.epochs, lower train.batch, or give this client more examples.',
+  })
 }
 
 /** Refuses a base that is not the plan's. Its digest covers the weights, whatever files they lie in. */

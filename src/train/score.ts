@@ -83,14 +83,18 @@ export async function sumLosses(
   } finally {
     o.signal?.removeEventListener('abort', stop)
   }
-  if (!Number.isFinite(total.sum)) {
-    throw new OneroundError('NUMERIC', 'The loss of the held-out text is not finite.', {
-      found: String(total.sum),
-      expected: 'a finite number',
-      fix: 'Look at the adapter or the base: one of its weights is not finite or far too large.',
-    })
-  }
+  checkFinite(total.sum)
   return total
+}
+
+/** @throws OneroundError NUMERIC */
+export function checkFinite(sum: number): void {
+  if (Number.isFinite(sum)) return
+  throw new OneroundError('NUMERIC', 'The loss of the held-out text is not finite.', {
+    found: String(sum),
+    expected: 'a finite number',
+    fix: 'Look at the adapter or the base: one of its weights is not finite or far too large.',
+  })
 }
 
 /** The mean of a sum; of nothing: undefined. */

@@ -83,7 +83,10 @@ function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
     a.longestExample !== b.longestExample ||
     a.training !== b.training ||
     a.recompute !== b.recompute ||
-    a.cache !== b.cache
+    a.cache !== b.cache ||
+    a.sequences !== b.sequences ||
+    a.anchored !== b.anchored ||
+    a.corrected !== b.corrected
   )
     return false
   return (

@@ -1,6 +1,7 @@
 import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import { splitCarried } from '../adapter/carried.js'
-import { type DenseDelta, layerOfWeight } from '../adapter/dense.js'
+import { type DenseDelta, layerOfWeight, weightOfLayer } from '../adapter/dense.js'
+import { denseTensors } from '../adapter/dense-tensors.js'
 import { type InitA, initialAdapter } from '../adapter/initial.js'
 import { isConv1d } from '../adapter/peft-save.js'
 import { OneroundError } from '../errors.js'
@@ -8,6 +9,7 @@ import { turn } from '../model/tensors.js'
 import type { DenseOverlay, OverlayLayer } from '../native/binding.js'
 import { adapterSha256 } from '../update/digest.js'
 import type { FullTrainable, Plan } from '../update/plan.js'
+import { overlayOf } from './slots.js'
 
 /** What every client of a round starts from. */
 export interface Start {
@@ -22,6 +24,8 @@ export interface Start {
   frozen: (OverlayLayer | DenseOverlay)[]
   /** digest of the adapter that defines the start: the seeded one in round 1, the exact aggregate later */
   sha256: string
+  /** the exact aggregate that it was made of: trained + overlay without the random A; none in round 1 */
+  exact?: Adapter | undefined
 }
 
 /** Seed and kind of A's random start, as the plan says. */
@@ -38,8 +42,8 @@ export function initialStart(plan: Plan): Start {
 }
 
 /**
- * The start of a round: the plan's seed in round 1, later (`carried`) the exact aggregate of the rounds before, whose
- * best rank-r part trains while the rest stays frozen beside the base.
+ * The start of a round: the plan's seed in round 1, later the exact aggregate of the rounds before. `carried`: its best
+ * rank-r part trains while the rest stays frozen beside the base; `fresh`: all of it stays frozen.
  */
 export function startOfRound(plan: Plan, round: number, exact: Adapter | undefined): Start {
   if (!Number.isSafeInteger(round) || round < 1 || round > plan.rounds) {
@@ -64,13 +68,51 @@ export function startOfRound(plan: Plan, round: number, exact: Adapter | undefin
       fix: 'Give it with --start (API: start).',
     })
   }
-  const sha256 = adapterSha256(exact)
+  return startFrom(plan, round, exact)
+}
+
+/**
+ * The start of a client's visit at an aggregate; undefined: nothing has been aggregated yet. A client of an asynchronous
+ * federation may be at its second visit then.
+ */
+export function startFrom(plan: Plan, round: number, exact: Adapter | undefined): Start {
+  if (exact === undefined) return { ...initialStart(plan), round }
+  const common = { round, sha256: adapterSha256(exact), exact }
   if (plan.train.trainable.kind === 'full') {
     checkTensors(exact, plan.train.trainable)
-    return { round, trained: makeAdapter([]), overlay: [], dense: exact.dense, frozen: [], sha256 }
+    return { ...common, trained: makeAdapter([]), overlay: [], dense: exact.dense, frozen: [] }
+  }
+  if (plan.start === 'fresh') {
+    const parts = { overlay: overlayOf(exact), dense: exact.dense }
+    return { ...common, ...parts, trained: freshFactors(plan, round), frozen: frozenOf(exact) }
   }
   const { trainable, overlay, dense } = splitCarried(exact, plan.layers, initOf(plan))
-  return { round, trained: trainable, overlay, dense, frozen: [...overlay, ...dense.map(denseOverlay)], sha256 }
+  return { ...common, trained: trainable, overlay, dense, frozen: [...overlay, ...dense.map(denseOverlay)] }
+}
+
+/** A whole adapter as a session takes it, each layer once: where it is factors and a matrix, their sum. */
+function frozenOf(exact: Adapter): (OverlayLayer | DenseOverlay)[] {
+  const whole = new Set(exact.dense.map(({ name }) => name))
+  const isWhole = ({ name }: { name: string }) => whole.has(weightOfLayer(name))
+  const both = denseTensors({ layers: exact.layers.filter(isWhole), dense: exact.dense })
+  const factors = makeAdapter(exact.layers.filter((layer) => !isWhole(layer)))
+  return [...overlayOf(factors), ...[...both.values()].map(denseOverlay)]
+}
+
+/** The same start at another visit of a client: what is frozen and the digest are shared. */
+export function atVisit(plan: Plan, start: Start, round: number): Start {
+  const isRedrawn = plan.start === 'fresh' && start.exact !== undefined && plan.layers.length > 0
+  return { ...start, round, trained: isRedrawn ? freshFactors(plan, round) : start.trained }
+}
+
+/**
+ * New factors with B = 0. A is drawn anew each round, so that rounds do not all move in the same few directions; only
+ * SCAFFOLD stays with round 1's, since its control variates of earlier rounds are coordinates along those.
+ */
+function freshFactors(plan: Plan, round: number): Adapter {
+  const { seed, initA } = initOf(plan)
+  const drawn = plan.strategy?.name === 'scaffold' ? 1 : round
+  return initialAdapter(plan.layers, seed, initA, undefined, (drawn - 1) * plan.layers.length)
 }
 
 /** A full round starts from deltas of exactly the plan's tensors. */

@@ -2,6 +2,7 @@ import type { Adapter } from '../adapter/adapter.js'
 import type { Dataset } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
+import type { NativeSession } from '../native/binding.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
 import type { EvaluationRecord } from './evaluations.js'
@@ -31,8 +32,24 @@ export interface TrainJobOptions extends JobOptions {
   onEvaluation?: ((record: EvaluationRecord) => void | Promise<void>) | undefined
   /** lends its session; memory is shared, no number is. Without it a session is made and closed here */
   sessions?: SessionPool | undefined
+  /** the moments of the client's last round, where the plan keeps them; default: none */
+  optimizerState?: OptimizerState | undefined
+  /** is added to every gradient, flat as the parameters: SCAFFOLD's c - c_i */
+  correction?: Float32Array | undefined
+  /** told at the end, what stays at the client */
+  onEnd?: ((end: TrainingEnd) => void) | undefined
   /** the examples' order in an epoch (counted from 0 over all rounds); default: data/batches `order` of the plan's seed */
   orderOf?: ((epoch: number) => Int32Array) | undefined
+}
+
+/** Moments and step count of AdamW; of SGD the velocity is the first. */
+export type OptimizerState = ReturnType<NativeSession['optimizerState']>
+
+/** Where a client's training ended, beyond what its update says. */
+export interface TrainingEnd {
+  /** sum of the learning rates of all steps */
+  rates: number
+  optimizer: OptimizerState
 }
 
 export { dataDigest } from './training.js'
@@ -50,6 +67,7 @@ export async function train(
   o: TrainJobOptions & { round?: number; start?: Adapter },
 ): Promise<Update> {
   checkClient(plan, o.client)
+  checkAlone(plan, o)
   await checkBase(base, plan)
   return trainFrom(base, data, plan, startOfRound(plan, o.round ?? 1, o.start), o)
 }
@@ -62,7 +80,7 @@ export async function trainFrom(
   start: Start,
   o: TrainJobOptions,
 ): Promise<Update> {
-  const prepared = prepare(data, plan, start, threadsOf(o), o.recompute)
+  const prepared = prepare(data, plan, start, threadsOf(o), o.recompute, o.correction !== undefined)
   const pool = o.sessions ?? new SessionPool(base, 1, { onMemory: o.onMemory })
   const session = pool.acquire(prepared.session)
   try {
@@ -71,6 +89,25 @@ export async function trainFrom(
     pool.release(session)
     if (o.sessions === undefined) pool.close()
   }
+}
+
+/** What one call without memory cannot do is refused: training on without it would be another method, silently. */
+function checkAlone(plan: Plan, o: TrainJobOptions & { round?: number }): void {
+  const name = plan.strategy?.name
+  if (name === 'scaffold' || name === 'fedbuff') {
+    throw new OneroundError('UNSUPPORTED', `The strategy '${name}' is not built for single update files yet.`, {
+      found: name,
+      expected: name === 'scaffold' ? 'control variates beside the updates' : 'a clock over all clients',
+      fix: 'Run it with simulate.',
+    })
+  }
+  const round = o.round ?? 1
+  if (plan.train.optimizerState !== 'kept' || round === 1 || o.optimizerState) return
+  throw new OneroundError('ARGUMENT', `The plan keeps optimizer states, and none of round ${round - 1} is given.`, {
+    found: 'no optimizerState',
+    expected: 'what onEnd told of the round before',
+    fix: 'Pass it (API: optimizerState), or run the federation with simulate.',
+  })
 }
 
 /** The server would refuse the update of a stranger; better before hours of training. */

@@ -31,18 +31,22 @@ export async function trainIn(
   start: Start,
   o: TrainJobOptions,
 ): Promise<Update> {
-  const { training, heldOut, perStep, steps, schedule, shape } = prepared
+  const { training, heldOut, perStep, stepsBefore, steps, schedule, shape } = prepared
   const identity = checkpointIdentity(plan, start, data, o.client)
   const saved =
     o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint, identity, session.parameterCount) : undefined
+  loadStart(session, base, plan, start)
+  if (prepared.proximal > 0) session.setAnchor(session.parameters())
+  if (o.correction) session.setCorrection(o.correction)
   if (saved) restoreState(session, saved)
-  else loadStart(session, base, plan, start)
+  else if (o.optimizerState) session.setOptimizerState(o.optimizerState)
   const held = async () =>
     heldOut.tokens > 0
       ? meanLoss(await sumLosses(session, heldOut.examples, { ...shape, signal: o.signal }))
       : undefined
   const lossBefore = saved ? saved.numbers.lossBefore : await held()
   const numbers: Record<string, number> = lossBefore === undefined ? {} : { lossBefore }
+  let rates = saved?.numbers.rates ?? 0
   const evaluations = new Evaluations({
     every: stepsBetween(plan.train, prepared.stepsPerEpoch),
     patience: plan.train.patience,
@@ -51,29 +55,29 @@ export async function trainIn(
   })
   let stepsDone = saved?.stepsDone ?? 0
   const keeper = new Keeper(o.checkpoint, identity, o.checkpointSeconds ?? 30, () =>
-    captureState(session, stepsDone, numbers, evaluations.state),
+    captureState(session, stepsDone, { ...numbers, rates }, evaluations.state),
   )
-  const progress = progressOf(prepared, plan, start, stepsDone, o)
+  const progress = progressOf(prepared, start, stepsDone, o)
   progress(0)
   const lossAfter = await keeper.guard(async () => {
-    const epochsBefore = (start.round - 1) * plan.train.epochs
     await runSteps({
       session,
       batchOf: exampleBatches(
         training.examples,
         perStep,
-        epochsBefore,
+        stepsBefore,
         o.orderOf ?? ((epoch) => order(training.count, plan.train.seed, epoch)),
       ),
       steps,
       stepsDone,
-      stepsBefore: epochsBefore * prepared.stepsPerEpoch,
+      stepsBefore,
       schedule,
-      optimizer: optimizerOf(plan.train),
+      optimizer: { ...optimizerOf(plan.train), proximal: prepared.proximal },
       seed: plan.train.seed,
       signal: o.signal,
       async onStep(record) {
         stepsDone = record.step
+        rates += record.learningRate
         progress(record.rows, record.loss)
         await o.onStep?.(record)
         await keeper.keepIfDue()
@@ -96,6 +100,7 @@ export async function trainIn(
   }
   if (lossBefore !== undefined) info.lossBefore = lossBefore
   if (lossAfter !== undefined) info.lossAfter = lossAfter
+  o.onEnd?.({ rates, optimizer: session.optimizerState() })
   // Of all this only what the plan's agreement shares goes into the update.
   const update = makeUpdate(shareable(plan, info), trainedIn(session, base, plan, start))
   if (o.checkpoint && !o.keepCheckpoint) await dropCheckpoint(o.checkpoint)
@@ -122,14 +127,13 @@ function trainedIn(session: NativeSession, base: Model, plan: Plan, start: Start
 
 /** Reports rows done of this round; a training that went on from a checkpoint counts what it found. */
 function progressOf(
-  { training, stepsPerEpoch }: Prepared,
-  plan: Plan,
+  { training, stepsPerEpoch, steps }: Prepared,
   { round }: Start,
   stepsDone: number,
   { client, onProgress }: TrainJobOptions,
 ): (rows: number, loss?: number, heldOutLoss?: number) => void {
   const rowsOfEpoch = training.examples.reduce((sum, example) => sum + example.ids.length, 0)
-  const total = rowsOfEpoch * plan.train.epochs
+  const total = Math.round((rowsOfEpoch * steps) / stepsPerEpoch)
   let done = Math.floor((stepsDone / stepsPerEpoch) * rowsOfEpoch)
   const clock = new Clock(done)
   return (rows, loss, heldOutLoss) => {

@@ -1,7 +1,8 @@
 /** The rules that an update must keep before anything is summed. Nothing is repaired and nothing dropped silently. */
-import type { AdapterLayer } from '../adapter/adapter.js'
+import type { AdapterLayer, Layer } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import { adapterSha256 } from './digest.js'
+import { norm } from './norm.js'
 import { planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
 import { refusal } from './refusal.js'
@@ -22,6 +23,8 @@ export interface CheckOptions {
   taken?: ReadonlySet<string> | undefined
   /** see MAX_EFFECT, the default */
   maxEffect?: number | undefined
+  /** the plan's hash, where many updates are checked against one plan; default: it is computed */
+  planHash?: string | undefined
 }
 
 /** Throws REFUSED, naming client, rule, value and limit, at the first rule that the update breaks. */
@@ -63,9 +66,10 @@ function checkChanged({ info, adapter }: Update): void {
   throw refusal(info.client, 'non-zero', 'every delta is zero', 'changed by training', fix)
 }
 
-function checkOrigin(plan: Plan, update: Update, o: CheckOptions): void {
+/** Plan, client, round and start. */
+export function checkOrigin(plan: Plan, update: Pick<Update, 'info'>, o: CheckOptions): void {
   const { client, round, startSha256 } = update.info
-  const hash = planSha256(plan)
+  const hash = o.planHash ?? planSha256(plan)
   if (update.info.planSha256 !== hash)
     throw refusal(
       client,
@@ -101,7 +105,7 @@ function checkOrigin(plan: Plan, update: Update, o: CheckOptions): void {
 }
 
 /** What an update says must be allowed by the plan's `share`, and there where the weights need it. */
-function checkStated(plan: Plan, update: Update): void {
+export function checkStated(plan: Plan, update: Pick<Update, 'info'>): void {
   const { client, examples, tokens, lossBefore, lossAfter } = update.info
   const stated = { examples, tokens, losses: lossBefore ?? lossAfter }
   for (const field of ['examples', 'tokens', 'losses'] as const) {
@@ -160,8 +164,13 @@ function checkShapes(plan: Plan, update: Update): void {
   }
 }
 
-function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): void {
-  const norms = [norm(layer.a), norm(layer.b)] as const
+/** Factors that are finite and within the norm. */
+export function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): void {
+  checkNorms(client, layer, [norm(layer.a), norm(layer.b)], maxEffect)
+}
+
+/** The same rules where the norms of A and B are known already. */
+export function checkNorms(client: string, layer: Layer, norms: readonly [number, number], maxEffect: number): void {
   for (const [index, value] of norms.entries()) {
     if (Number.isFinite(value)) continue
     throw refusal(
@@ -197,11 +206,4 @@ function checkDelta(client: string, { name, values }: DenseDelta, maxEffect: num
     `at most ${maxEffect}`,
     fix,
   )
-}
-
-/** Euclidean norm, in double: squares of f32 cannot overflow it, so it is finite exactly where every number is. */
-function norm(values: Float32Array): number {
-  let sum = 0
-  for (const value of values) sum += value * value
-  return Math.sqrt(sum)
 }

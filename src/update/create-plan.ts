@@ -4,18 +4,20 @@ import { baseTensors } from '../model/tensors.js'
 import { resolveLayers } from './layers.js'
 import { parsePlan } from './plan.js'
 import type { LoraTrainable, Method, Plan, PlanData, Share, Trainable, TrainOptions, Weights } from './plan-schema.js'
+import { STRATEGY_KEYS, type StrategyOptions, strategyOptions } from './strategy-options.js'
 
 /** The plan's fields in one flat list; what is left out takes the default. */
 export interface PlanOptions
   extends Partial<Omit<TrainOptions, 'trainable'>>,
     Partial<PlanData>,
-    Partial<Omit<LoraTrainable, 'kind'>> {
+    Partial<Omit<LoraTrainable, 'kind'>>,
+    StrategyOptions {
   /** what trains and travels: factors (default), or every tensor of the base */
   trainable?: Trainable['kind']
   /** who may send updates; none: anybody (default) */
   clients?: readonly string[]
   rounds?: number
-  start?: 'carried'
+  start?: 'carried' | 'fresh'
   method?: Method
   /** rank of the aggregate: a number, or 'auto' (default): the smallest with relative error <= 1e-3, at most twice the plan's */
   aggregateRank?: number | 'auto'
@@ -95,6 +97,7 @@ export async function createPlan(base: Model, o: PlanOptions = {}): Promise<Plan
       optimizer: o.optimizer ?? 'adamw',
       ...(o.momentum === undefined ? {} : { momentum: o.momentum }),
       ...(o.nesterov === undefined ? {} : { nesterov: o.nesterov }),
+      ...(o.optimizerState === undefined ? {} : { optimizerState: o.optimizerState }),
       schedule: o.schedule ?? 'cosine',
       warmup: o.warmup ?? 0.03,
       weightDecay: o.weightDecay ?? 0,
@@ -113,6 +116,7 @@ export async function createPlan(base: Model, o: PlanOptions = {}): Promise<Plan
     },
     rounds: o.rounds ?? 1,
     start: o.start ?? 'carried',
+    ...strategyOptions(o),
     aggregate: {
       method: o.method ?? (isFull ? 'fedavg' : 'svd'),
       rank: o.aggregateRank ?? 'auto',
@@ -140,6 +144,7 @@ const KEYS: Readonly<Record<keyof PlanOptions, true>> = {
   optimizer: true,
   momentum: true,
   nesterov: true,
+  optimizerState: true,
   schedule: true,
   warmup: true,
   weightDecay: true,
@@ -155,6 +160,7 @@ const KEYS: Readonly<Record<keyof PlanOptions, true>> = {
   heldOut: true,
   rounds: true,
   start: true,
+  ...STRATEGY_KEYS,
   method: true,
   aggregateRank: true,
   weights: true,

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { loadAdapter } from '../adapter/folder.js'
+import { formOf } from '../adapter/forms.js'
 import { DENSE_FILES, METHOD_KEY, PEFT_SEAL } from '../adapter/peft-save.js'
 import { OneroundError } from '../errors.js'
 import { readSafetensorsHeader } from '../model/safetensors.js'
@@ -13,14 +14,24 @@ import { DELTA, decodeUpdate } from './decode.js'
 import type { LeavingField } from './describe.js'
 import { adapterSha256 } from './digest.js'
 import { INFO_FIELDS, type UpdateInfo } from './info.js'
+import { type FormFields, ggufFields, layerField, mlxFields } from './inspect-forms.js'
 import { LIMITS } from './limits.js'
+import { norm } from './norm.js'
 import { parsePlan, planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
 import { readBytes, readText } from './read-file.js'
 import { parseReceipt } from './receipt.js'
 import { parseUpdate } from './update.js'
 
-export type InspectedKind = 'plan' | 'update' | 'receipt' | 'adapter' | 'run' | 'safetensors'
+export type InspectedKind =
+  | 'plan'
+  | 'update'
+  | 'receipt'
+  | 'adapter'
+  | 'mlx adapter'
+  | 'gguf adapter'
+  | 'run'
+  | 'safetensors'
 
 export interface Inspection {
   kind: InspectedKind
@@ -42,7 +53,11 @@ export async function inspectFile(path: string, plan?: Plan): Promise<Inspection
   const info = await stat(path).catch((cause: unknown) => {
     throw fileError(path, cause)
   })
-  if (info.isDirectory()) return (await isRunFolder(path)) ? inspectRun(path) : inspectAdapter(path)
+  if (info.isDirectory()) {
+    if (await isRunFolder(path)) return inspectRun(path)
+    return (await formOf(path)) === 'mlx' ? withNotes('mlx adapter', await mlxFields(path), path) : inspectAdapter(path)
+  }
+  if ((await formOf(path)) === 'gguf-adapter') return withNotes('gguf adapter', await ggufFields(path), path)
   if (path.endsWith('.json')) return inspectJson(path)
   const header = await readSafetensorsHeader(path)
   if (Object.hasOwn(header.metadata, 'oneround.update') || path.endsWith('.update.safetensors'))
@@ -51,6 +66,10 @@ export async function inspectFile(path: string, plan?: Plan): Promise<Inspection
   for (const { name, dtype, shape } of header.tensors)
     fields.push({ field: name, meaning: 'tensor', value: `${dtype} [${shape.join(', ')}]` })
   return { kind: 'safetensors', path, fields, notes: header.metadata[METHOD_KEY] === 'stack' ? [STACK_NOTE] : [] }
+}
+
+function withNotes(kind: InspectedKind, { fields, method }: FormFields, path: string): Inspection {
+  return { kind, path, fields, notes: method === 'stack' ? [STACK_NOTE] : [] }
 }
 
 async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Inspection> {
@@ -62,16 +81,14 @@ async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Insp
     const value = info[name as keyof UpdateInfo]
     if (value !== undefined) fields.push({ field: key, meaning, value: String(value) })
   }
-  for (const { name, shape } of decoded.kind === 'full' ? decoded.deltas : [])
-    fields.push({ field: `${name}${DELTA}`, meaning: 'change by training', value: `F32 [${shape.join(', ')}]` })
+  for (const { name, shape, values } of decoded.kind === 'full' ? decoded.deltas : [])
+    fields.push({ field: `${name}${DELTA}`, meaning: 'change by training', value: tensorText(shape, values) })
   for (const layer of decoded.kind === 'lora' ? decoded.layers : []) {
-    fields.push({ field: `${layer.name}.lora_A`, meaning: 'trained factor', value: `F32 [${layer.rank}, ${layer.in}]` })
-    fields.push({
-      field: `${layer.name}.lora_B`,
-      meaning: 'trained factor',
-      value: `F32 [${layer.out}, ${layer.rank}]`,
-    })
+    const { name, rank, in: inputs, out, a, b } = layer
+    fields.push({ field: `${name}.lora_A`, meaning: 'trained factor', value: tensorText([rank, inputs], a) })
+    fields.push({ field: `${name}.lora_B`, meaning: 'trained factor', value: tensorText([out, rank], b) })
   }
+  fields.push({ field: 'signature', meaning: 'who vouches for it', value: 'none: updates are not signed yet' })
   const result: Inspection = { kind: 'update', path, fields, notes: [UPDATE_NOTE] }
   if (plan === undefined) return result
   // Round and start are the update's own here: which round runs is known to the server, not to a plan.
@@ -90,6 +107,11 @@ async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Insp
     if (!(error instanceof OneroundError)) throw error
     return { ...result, accepted: false, refusal: error }
   }
+}
+
+/** @param bytes views of the file, of any alignment */
+function tensorText(shape: readonly number[], bytes: Uint8Array): string {
+  return `F32 [${shape.join(', ')}], norm ${norm(new Float32Array(Uint8Array.from(bytes).buffer)).toPrecision(4)}`
 }
 
 async function inspectJson(path: string): Promise<Inspection> {
@@ -135,15 +157,13 @@ async function inspectAdapter(path: string): Promise<Inspection> {
     },
   ]
   if (method !== undefined) fields.push({ field: 'method', meaning: 'how updates became this adapter', value: method })
-  for (const { name, rank, scale, in: inputs, out } of adapter.layers) {
-    fields.push({
-      field: name,
-      meaning: 'adapted layer',
-      value: `rank ${rank}, scale ${scale}, in ${inputs}, out ${out}`,
-    })
+  const { base } = adapter.origin
+  if (base !== undefined) fields.push({ field: 'base', meaning: 'the model that it belongs to', value: base })
+  fields.push(...adapter.layers.map(layerField))
+  for (const { name, shape, values } of adapter.dense) {
+    const value = `F32 [${shape.join(', ')}], norm ${norm(values).toPrecision(4)}`
+    fields.push({ field: name, meaning: 'dense delta of this tensor', value })
   }
-  for (const { name, shape } of adapter.dense)
-    fields.push({ field: name, meaning: 'dense delta of this tensor', value: `F32 [${shape.join(', ')}]` })
   return { kind: 'adapter', path, fields, notes: method === 'stack' ? [STACK_NOTE] : [] }
 }
 

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { parseTemplate } from '../data/templates.js'
 import { LIMITS } from './limits.js'
+import { strategySchema } from './strategy-schema.js'
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in 64 lower-case hexadecimal digits')
 /** without control characters; shown to people */
@@ -65,8 +66,8 @@ const decay = z.number().min(0).max(10)
 
 const train = z.strictObject({
   trainable: z.discriminatedUnion('kind', [full, lora]),
-  /** local epochs a round */
-  epochs: z.number().int().min(1).max(10_000),
+  /** local epochs a round; a fraction makes rounds shorter than an epoch */
+  epochs: z.number().positive().max(10_000),
   /** examples an optimizer step */
   batch: z.number().int().min(1).max(65_536),
   accumulate: z.number().int().min(1).max(65_536),
@@ -76,6 +77,8 @@ const train = z.strictObject({
   momentum: z.number().min(0).lt(1).optional(),
   /** sgd only, with momentum: Nesterov's form; default false */
   nesterov: z.boolean().optional(),
+  /** the optimizer's moments in a later round: zero again, or what the client itself kept; default reset */
+  optimizerState: z.enum(['reset', 'kept']).optional(),
   schedule: z.enum(['constant', 'linear', 'cosine']),
   /** fraction of all steps */
   warmup: z.number().min(0).max(1),
@@ -126,9 +129,28 @@ const share = z
   // One order, so that the plan's hash does not depend on how it was typed.
   .transform((fields) => SHARES.filter((field) => fields.includes(field)))
 
+/** Methods that need nothing but the updates; src/aggregate/table.ts says what each is. */
+export const METHODS = [
+  'svd',
+  'stack',
+  'fedit',
+  'residual',
+  'task-arithmetic',
+  'ties',
+  'dare',
+  'knots',
+  'median',
+  'trimmed-mean',
+  'krum',
+  'multi-krum',
+  'geometric-median',
+  'norm-clipping',
+  'fedavg',
+] as const
+
 const aggregate = z.strictObject({
   /** `fedavg` is for full updates, the others are for LoRA's */
-  method: z.enum(['svd', 'stack', 'fedit', 'fedavg']),
+  method: z.enum(METHODS),
   rank: z.union([z.literal('auto'), rank]),
   weights: z.union([z.enum(['examples', 'tokens', 'uniform']), z.record(clientName, z.number().positive().max(1e12))]),
 })
@@ -141,8 +163,22 @@ export const planSchema = z.strictObject({
   train,
   data,
   rounds: z.number().int().min(1).max(LIMITS.rounds),
-  /** how a round after the first starts: from the exact aggregate, its best part trainable and the rest frozen */
-  start: z.enum(['carried']).default('carried'),
+  /**
+   * How a round after the first starts, always at the exact aggregate. carried: its best rank-r part trains on, the rest
+   * is frozen; fresh: all of it is frozen beside the base, and new factors begin with B = 0
+   */
+  start: z.enum(['carried', 'fresh']).default('carried'),
+  /** the server's rule between rounds; absent: fedavg */
+  strategy: strategySchema.optional(),
+  /** absent: all clients, and one is enough */
+  participation: z
+    .strictObject({
+      /** part of the clients that a round asks, at least one of them */
+      fraction: z.number().positive().max(1).default(1),
+      /** updates without which a round is not closed */
+      minimumClients: z.number().int().min(1).max(LIMITS.clients).default(1),
+    })
+    .optional(),
   aggregate,
   share,
   /** empty: any client may send an update */
@@ -160,8 +196,7 @@ export const planSchema = z.strictObject({
 export const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
   'train.compute': ['bf16'],
   'train.trainable.kind': ['ffa', 'fed-sb'],
-  start: ['fresh'],
-  'aggregate.method': ['residual', 'ffa', 'fed-sb', 'task-arithmetic', 'ties', 'dare', 'fisher', 'regmean', 'knots'],
+  'aggregate.method': ['ffa', 'fed-sb', 'fisher', 'regmean', 'cat'],
 }
 
 export type Plan = z.output<typeof planSchema>

@@ -8,6 +8,7 @@ import { LIMITS } from './limits.js'
 import { type Plan, planSchema } from './plan-schema.js'
 import { readText } from './read-file.js'
 import { schemaError } from './schema-error.js'
+import { checkStrategy } from './strategy-checks.js'
 
 export { type LinearLayer, resolveLayers } from './layers.js'
 export type {
@@ -21,6 +22,7 @@ export type {
   TrainOptions,
   Weights,
 } from './plan-schema.js'
+export { FEDAVG, type StrategyName, type StrategyRule } from './strategy-schema.js'
 
 const FIX = 'Correct the plan, or make a new one with: oneround plan.'
 
@@ -38,6 +40,7 @@ export function parsePlan(json: unknown, source = 'The plan'): Plan {
   decayTable(plan)
   checkClients(plan, source)
   checkWeights(plan, source)
+  checkStrategy(plan, (found, expected) => inconsistent(source, found, expected))
   return plan
 }
 

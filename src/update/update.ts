@@ -124,8 +124,12 @@ export async function openUpdate(source: Uint8Array | string, plan: Plan): Promi
 
 /** An update from its file; one longer than the plan's layers need is refused before it is read. */
 export async function readUpdate(file: string, plan: Plan): Promise<Update> {
-  const limit = Math.min(LIMITS.updateBytes, updateCount(plan) * 4 + LIMITS.updateHeaderBytes)
-  return parseUpdate(await readBytes(file, limit), plan, file)
+  return parseUpdate(await readUpdateBytes(file, plan), plan, file)
+}
+
+/** The bytes of an update file, not yet looked at. */
+export function readUpdateBytes(file: string, plan: Plan): Promise<Uint8Array> {
+  return readBytes(file, Math.min(LIMITS.updateBytes, updateCount(plan) * 4 + LIMITS.updateHeaderBytes))
 }
 
 /** An aligned copy. */

@@ -34,6 +34,7 @@ std::string lacking(const std::string& isa) {
 void backend_rows(oneround::test::Table& table) {
   using namespace oneround::test;
   linear_rows(table);
+  linear_row_each_rows(table);
   linear_row_rows(table);
   linear_gradient_rows(table);
   weight_rows(table);
@@ -42,6 +43,7 @@ void backend_rows(oneround::test::Table& table) {
   bias_rows(table);
   rope_rows(table);
   attention_rows(table);
+  attention_tree_rows(table);
   attention_row_rows(table);
   swiglu_rows(table);
   gelu_rows(table);

@@ -68,6 +68,7 @@ describe('op table', () => {
       ],
       ...[
         'linear_row',
+        'linear_row_each',
         'attention_row',
         'gather_rows',
         'scatter_rows',

@@ -68,6 +68,7 @@ class Table {
 // One group of operations a file.
 void reference_rows(Table& table);
 void linear_rows(Table& table);
+void linear_row_each_rows(Table& table);
 void linear_row_rows(Table& table);
 void linear_gradient_rows(Table& table);
 void weight_rows(Table& table);
@@ -76,6 +77,7 @@ void layer_norm_rows(Table& table);
 void bias_rows(Table& table);
 void rope_rows(Table& table);
 void attention_rows(Table& table);
+void attention_tree_rows(Table& table);
 void attention_row_rows(Table& table);
 void swiglu_rows(Table& table);
 void gelu_rows(Table& table);

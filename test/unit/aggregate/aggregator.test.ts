@@ -185,13 +185,13 @@ describe('refusals', () => {
 
   test('what is not built, not there or makes no sense', async () => {
     const aggregator = await openAggregator(plan)
-    await expect(openAggregator(plan, 'run.state')).rejects.toThrow(refused('UNSUPPORTED', /state/))
+    await expect(openAggregator(plan, 'run.state')).rejects.toThrow(refused('NOT_FOUND', /state/))
     await expect(aggregator.finish()).rejects.toThrow(refused('ARGUMENT', /nothing to aggregate/))
     await expect(aggregator.remove('ann')).rejects.toThrow(refused('NOT_FOUND', /ann/))
     await aggregator.add(updates[0]!)
     await expect(aggregator.finish({ method: 'stack', rank: 4 })).rejects.toThrow(refused('ARGUMENT', /stack/))
     await expect(aggregator.finish({ rank: 0 })).rejects.toThrow(refused('ARGUMENT', /rank/))
-    await expect(aggregator.finish({ method: 'ties' as 'svd' })).rejects.toThrow(refused('UNSUPPORTED', /ties/))
+    await expect(aggregator.finish({ method: 'zzz' as 'svd' })).rejects.toThrow(refused('UNSUPPORTED', /zzz/))
     const overlay = [{ layer: 'nowhere', rank: 1, a: new Float32Array(20), b: new Float32Array(24) }]
     await expect(exactAggregate(plan, updates, overlay)).rejects.toThrow(refused('MISMATCH', /nowhere/))
   })

@@ -51,13 +51,18 @@ export function randomLayer(shape: Layer, seed: number): AdapterLayer {
 
 const start = 'ab'.repeat(32)
 
-export function tinyPlan(layers: Layer[], aggregate: object = {}, share: string[] = ['examples', 'tokens']): Plan {
+export function tinyPlan(
+  layers: Layer[],
+  aggregate: object = {},
+  share: string[] = ['examples', 'tokens'],
+  trainable: object = {},
+): Plan {
   return parsePlan({
     version: 1,
     base: { id: 'tiny', sha256: '0'.repeat(64), tokenizerSha256: '1'.repeat(64) },
     layers,
     train: {
-      trainable: { kind: 'lora', targets: 'all-linear', rank: 4, alpha: 8 },
+      trainable: { kind: 'lora', targets: 'all-linear', rank: 4, alpha: 8, ...trainable },
       epochs: 1,
       batch: 1,
       accumulate: 1,

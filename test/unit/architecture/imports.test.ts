@@ -24,7 +24,7 @@ const typescriptOrder = [
 const cppOrder = [
   ['addon'],
   ['bind'],
-  ['train', 'infer', 'measure', 'aggregate'],
+  ['train', 'infer', 'measure', 'aggregate', 'convert'],
   ['models'],
   ['ops'],
   ['kernels'],

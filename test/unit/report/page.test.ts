@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { type Curve, page, type ReportData } from '../../../src/report/page.js'
+import type { ReportData } from '../../../src/report/data.js'
+import type { Curve } from '../../../src/report/figures/curves.js'
+import { page } from '../../../src/report/page.js'
 import { someArms } from './arms.js'
+import { someDiagnosis } from './diagnosis.js'
 import { somePlan } from './plan.js'
 
 const hostile = '"><script>alert(1)</script>'
@@ -44,7 +47,7 @@ describe('the report page', () => {
     // nothing left the attribute or the text it was put in: every tag is one of ours
     const tags = new Set([...html.matchAll(/<\/?([a-z0-9]+)/g)].map((match) => match[1]))
     const ours =
-      'html head meta title style body main h1 h2 h3 p figure figcaption svg line text circle path div table caption thead tbody tr th td small ul li i dl dt dd details summary pre'
+      'html head meta title style body main section h1 h2 h3 h4 p figure figcaption svg g line text tspan circle path rect div table caption thead tbody tr th td small ul li i dl dt dd details summary pre'
     expect([...tags].filter((tag) => !ours.split(' ').includes(String(tag)))).toEqual([])
   })
 
@@ -52,7 +55,7 @@ describe('the report page', () => {
     const html = page(data(['north', 'south']))
     for (const name of ['base', 'client north', '1x3', '3x1', 'pooled', 'north', 'south', 'all'])
       expect(html).toContain(`<th scope="row">${name}</th>`)
-    expect(html.match(/<caption>/g)?.length).toBe(2)
+    expect(html.match(/<caption>(?!Data)/g)?.length).toBe(2)
     expect(html).toContain('<th scope="col">perplexity</th>')
   })
 
@@ -76,6 +79,39 @@ describe('the report page', () => {
     const html = page(data(['a'], { arms: [], curves: [] }))
     expect(html).toContain('No arm of this run is finished yet')
     expect(html).not.toContain('undefined')
+  })
+
+  it('puts the verdict first and draws what was measured', () => {
+    const html = page(data(['a', 'b', 'c'], { diagnosis: someDiagnosis(['a', 'b', 'c']) }))
+    expect(html.indexOf('Not enough evidence')).toBeLessThan(html.indexOf('<h2>Arms</h2>'))
+    expect(html).toContain('Enough would be: seven seeds')
+    const drawn = [...html.matchAll(/<figure><h3>([^<]*)</g)].map((match) => match[1])
+    expect(drawn).toEqual([
+      'Held-out loss of each arm',
+      'Loss against bytes',
+      '1x3 against 3x1',
+      'Loss along lambda',
+      'From 1x3 to 3x1',
+      'Bound against measured',
+      'Smoothness L',
+      'Travel tau over training',
+      'Travel tau by layer',
+      'Smoothness L by layer',
+      'Map of clients',
+      'Time of a federation',
+      // and a panel of training curves for each client
+      ...['a', 'b', 'c', 'pooled'],
+    ])
+    // every plot has a text alternative, and every figure its numbers
+    expect(html.match(/<svg/g)?.length).toBe(html.match(/<svg[^>]*role="img"/g)?.length)
+    expect(html.match(/<summary>Data: /g)?.length).toBe(drawn.length - 4 + 1)
+  })
+
+  it('says by name what the evidence cannot know, and draws nothing of it', () => {
+    const whole = someDiagnosis(['a', 'b', 'c'])
+    const html = page(data(['a', 'b', 'c'], { diagnosis: { ...whole, lambda: { unknown: 'no losses were shared' } } }))
+    expect(html).toContain('<dt>lambda</dt><dd>no losses were shared</dd>')
+    expect(html).not.toContain('<h3>Loss along lambda</h3>')
   })
 
   it('gives the same page for the same run', () => {

@@ -43,8 +43,56 @@ describe('plan', () => {
   it.each<[string, (json: Loose) => void, string, RegExp]>([
     ['momentum with adamw', (j) => (j.train.momentum = 0.9), 'MALFORMED', /adamw/],
     ['bf16', (j) => (j.train.compute = 'bf16'), 'UNSUPPORTED', /not built yet.*bf16/],
-    ['fresh start', (j) => (j.start = 'fresh'), 'UNSUPPORTED', /fresh/],
-    ['ties', (j) => (j.aggregate.method = 'ties'), 'UNSUPPORTED', /not built yet.*ties/],
+    ['unknown start', (j) => (j.start = 'warm'), 'UNSUPPORTED', /warm/],
+    ['unknown strategy', (j) => (j.strategy = { name: 'fedzzz' }), 'MALFORMED', /strategy/],
+    ['a number that a strategy does not take', (j) => (j.strategy = { name: 'fedavg', mu: 1 }), 'MALFORMED', /mu/],
+    ['a tau of zero', (j) => (j.strategy = { name: 'fedadam', tau: 0 }), 'MALFORMED', /tau/],
+    ['scaffold with adamw', (j) => (j.strategy = { name: 'scaffold' }), 'MALFORMED', /scaffold with adamw/],
+    [
+      'scaffold with carried factors',
+      (j) => {
+        j.strategy = { name: 'scaffold' }
+        Object.assign(j.train, { optimizer: 'sgd', clipNorm: 0, weightDecay: 0 })
+      },
+      'MALFORMED',
+      /carried factors/,
+    ],
+    [
+      'diloco with sgd',
+      (j) => {
+        j.strategy = { name: 'diloco' }
+        j.train.optimizer = 'sgd'
+      },
+      'MALFORMED',
+      /diloco with sgd/,
+    ],
+    [
+      'running-mean over rounds',
+      (j) => {
+        j.strategy = { name: 'running-mean' }
+        j.rounds = 2
+      },
+      'MALFORMED',
+      /running-mean over 2/,
+    ],
+    [
+      'a server step from stacked factors',
+      (j) => {
+        j.strategy = { name: 'fedavgm' }
+        j.aggregate.method = 'stack'
+      },
+      'MALFORMED',
+      /fedavgm with the method 'stack'/,
+    ],
+    [
+      'a quorum above who is asked',
+      (j) => (j.participation = { fraction: 0.5, minimumClients: 2 }),
+      'MALFORMED',
+      /asks 1 of 2/,
+    ],
+    ['a fraction of nobody', (j) => (j.participation = { fraction: 0 }), 'MALFORMED', /fraction/],
+    ['epochs of nothing', (j) => (j.train.epochs = 0), 'MALFORMED', /epochs/],
+    ['fed-sb', (j) => (j.aggregate.method = 'fed-sb'), 'UNSUPPORTED', /not built yet.*fed-sb/],
     ['unknown method', (j) => (j.aggregate.method = 'zzz'), 'UNSUPPORTED', /zzz/],
     ['ffa', (j) => (j.train.trainable.kind = 'ffa'), 'UNSUPPORTED', /not built yet.*ffa/],
     ['layers beside full updates', (j) => (j.train.trainable = whole), 'MALFORMED', /layers beside full/],
@@ -88,8 +136,19 @@ describe('plan', () => {
     expect(error.fix).not.toBe('')
   })
 
+  it('fills in the numbers of a strategy, and has none of its own where none is named', () => {
+    const plain = parsePlan(planJson())
+    expect(Object.keys(plain)).not.toContain('strategy')
+    expect(Object.keys(plain)).not.toContain('participation')
+    const adam = parsePlan(planJson((json: Loose) => (json.strategy = { name: 'fedadam', tau: 0.1 })))
+    expect(adam.strategy).toEqual({ name: 'fedadam', serverLearningRate: 0.01, beta1: 0.9, beta2: 0.99, tau: 0.1 })
+    expect(planSha256(adam)).not.toBe(planSha256(plain))
+    const half = parsePlan(planJson((json: Loose) => (json.participation = { fraction: 0.5 })))
+    expect(half.participation).toEqual({ fraction: 0.5, minimumClients: 1 })
+  })
+
   it('lists the methods that are built', () => {
-    expect(refused(broken((j) => (j.aggregate.method = 'ffa'))).expected).toBe('one of: svd, stack, fedit, fedavg')
+    expect(refused(broken((j) => (j.aggregate.method = 'ffa'))).expected).toMatch(/^one of: svd, stack, fedit, /)
   })
 
   it('survives truncation and flipped characters', () => {

@@ -1,0 +1,86 @@
+#include "aggregate/file_mean.h"
+
+#include <algorithm>
+#include <memory>
+#include <numeric>
+
+#include "aggregate/columns.h"
+#include "engine/mapped_file.h"
+#include "engine/thread_pool.h"
+
+namespace oneround::aggregate {
+namespace {
+
+// Numbers of one task: its sums stay in the first cache. Files are mapped, since reading them into a buffer was
+// measured to cost half as much processor time again.
+constexpr size_t kChunk = 4096;
+
+struct Chunk {
+  size_t tensor, first, count;  // `first` counts from the start of all tensors
+};
+
+std::vector<Chunk> chunks_of(std::span<const size_t> lengths) {
+  std::vector<Chunk> chunks;
+  size_t start = 0;
+  for (size_t t = 0; t < lengths.size(); ++t) {
+    for (size_t at = 0; at < lengths[t]; at += kChunk)
+      chunks.push_back({t, start + at, std::min(kChunk, lengths[t] - at)});
+    start += lengths[t];
+  }
+  return chunks;
+}
+
+// The hardware looks ahead within a page only, and the next piece lies in another file.
+void fetch_ahead(const float* x, size_t count) {
+  constexpr size_t kLine = 64 / sizeof(float);
+  for (size_t i = 0; i < count; i += kLine) __builtin_prefetch(x + i, 0, 2);
+}
+
+}  // namespace
+
+Status mean_of_files(std::span<const FloatFile> files, std::span<const size_t> lengths, int threads, FileMean* result,
+                     const std::atomic<bool>& abort) {
+  const size_t total = std::accumulate(lengths.begin(), lengths.end(), size_t{0});
+  std::vector<std::shared_ptr<const MappedFile>> maps(files.size());
+  std::vector<const float*> numbers;
+  for (size_t f = 0; f < files.size(); ++f) {
+    const Status status = MappedFile::open(files[f].path, &maps[f]);
+    if (!status.is_ok()) return status;
+    const uint64_t bytes = static_cast<uint64_t>(maps[f]->bytes());
+    if (files[f].offset % sizeof(float) != 0 || files[f].offset > bytes ||
+        (bytes - files[f].offset) / sizeof(float) < total) {
+      return Status::error(Code::malformed, files[f].path + " is shorter than its tensors",
+                           "Have the client send its update file again.");
+    }
+    numbers.push_back(reinterpret_cast<const float*>(maps[f]->data() + files[f].offset));
+  }
+  const std::vector<Chunk> chunks = chunks_of(lengths);
+  std::vector<double> squares(chunks.size() * files.size());
+  result->mean.resize(total);
+  ThreadPool pool(std::max(1, threads));
+  std::vector<std::vector<double>> sums(static_cast<size_t>(pool.threads()), std::vector<double>(kChunk));
+  pool.for_each(static_cast<int64_t>(chunks.size()), [&](int64_t index, int worker) {
+    if (abort.load(std::memory_order_relaxed)) return;
+    const Chunk& chunk = chunks[static_cast<size_t>(index)];
+    const auto count = static_cast<int64_t>(chunk.count);
+    double* sum = sums[static_cast<size_t>(worker)].data();
+    std::fill_n(sum, chunk.count, 0.0);
+    for (size_t f = 0; f < files.size(); ++f) {
+      const float* x = numbers[f] + chunk.first;
+      if (f + 1 < files.size()) fetch_ahead(numbers[f + 1] + chunk.first, chunk.count);
+      squares[static_cast<size_t>(index) * files.size() + f] =
+          kernels().add_widened_squares(x, files[f].weight, count, sum);
+    }
+    for (size_t i = 0; i < chunk.count; ++i) result->mean[chunk.first + i] = static_cast<float>(sum[i]);
+  });
+  if (abort.load(std::memory_order_relaxed))
+    return Status::error(Code::aborted, "the aggregation was stopped", "Start it again.");
+  result->squares.assign(files.size() * lengths.size(), 0.0);
+  for (size_t c = 0; c < chunks.size(); ++c) {
+    for (size_t f = 0; f < files.size(); ++f)
+      result->squares[f * lengths.size() + chunks[c].tensor] += squares[c * files.size() + f];
+  }
+  return Status::ok();
+}
+
+}  // namespace oneround::aggregate

@@ -1,0 +1,32 @@
+// The weighted mean of many files of f32 numbers, mapped and read once: the mean, every tensor's norm and whether all
+// is finite come from one pass at the speed of memory.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/status.h"
+
+namespace oneround::aggregate {
+
+struct FloatFile {
+  std::string path;
+  uint64_t offset = 0;  // of the first number, in bytes
+  double weight = 0;
+};
+
+struct FileMean {
+  std::vector<float> mean;      // [sum of lengths] = sum_f weight_f x_f in double, files in the order given
+  std::vector<double> squares;  // [files, tensors], sums of squares; finite exactly where all numbers are
+};
+
+// `lengths`: numbers of each tensor; every file holds all tensors one behind another from its offset. Files that are
+// shorter are refused before anything is read.
+Status mean_of_files(std::span<const FloatFile> files, std::span<const size_t> lengths, int threads, FileMean* result,
+                     const std::atomic<bool>& abort);
+
+}  // namespace oneround::aggregate

@@ -1,0 +1,10 @@
+// mergeRows of src/native/binding.ts.
+#pragma once
+
+#include <napi.h>
+
+namespace oneround::bind {
+
+void init_convert(Napi::Env env, Napi::Object exports);
+
+}  // namespace oneround::bind

@@ -1,0 +1,100 @@
+// Products of f32 numbers summed in double, and doubles onto a grid of integers. A product of two f32 numbers has 48
+// bits and is exact in double, so a fused multiply-add and a multiplication with an addition give the same bits:
+// these sums are the same on every instruction set.
+#include "kernels/double_vector.h"
+#include "kernels/kernel_set.h"
+
+namespace oneround::ONEROUND_ISA {
+
+// c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns; a, b packed [count][rows or columns] and c
+// [rows][columns]. Every number of a and b is an f32 number. One chain over k for each element.
+void product_tile(int64_t count, const double* a, const double* b, double* c) {
+  Doubles sum[kProductRows][kProductVectors];
+  for (int i = 0; i < kProductRows; i++)
+    for (int v = 0; v < kProductVectors; v++) sum[i][v] = load_doubles(c + i * kProductColumns + v * kDoubles);
+  for (int64_t k = 0; k < count; k++, a += kProductRows, b += kProductColumns) {
+    Doubles row[kProductVectors];
+    for (int v = 0; v < kProductVectors; v++) row[v] = load_doubles(b + v * kDoubles);
+    for (int i = 0; i < kProductRows; i++) {
+      const Doubles left = set_doubles(a[i]);
+      for (int v = 0; v < kProductVectors; v++) sum[i][v] = fma_exact(left, row[v], sum[i][v]);
+    }
+  }
+  for (int i = 0; i < kProductRows; i++)
+    for (int v = 0; v < kProductVectors; v++) store_doubles(c + i * kProductColumns + v * kDoubles, sum[i][v]);
+}
+
+// grid[j] += round(factor * x[j]), ties to even, for |factor * x[j]| < 2^51. Adding 1.5 * 2^52 leaves the rounded
+// number in the low bits of the sum.
+void add_to_grid(const double* x, double factor, int64_t count, int64_t* grid) {
+  constexpr double kMagic = 6755399441055744.0;
+  constexpr int64_t kMagicBits = 0x4338000000000000;
+  const Doubles scale = set_doubles(factor), magic = set_doubles(kMagic);
+  int64_t j = 0;
+  for (; j + kDoubles <= count; j += kDoubles)
+    add_bits(grid + j, add_doubles(mul_doubles(load_doubles(x + j), scale), magic), kMagicBits);
+  for (; j < count; j++) {
+    const double shifted = x[j] * factor + kMagic;
+    int64_t bits;
+    std::memcpy(&bits, &shifted, sizeof bits);
+    grid[j] = static_cast<int64_t>(static_cast<uint64_t>(grid[j]) + static_cast<uint64_t>(bits) -
+                                   static_cast<uint64_t>(kMagicBits));
+  }
+}
+
+// y += factor * x in double, two roundings.
+void add_widened(const float* x, double factor, int64_t count, double* y) {
+  const Doubles scale = set_doubles(factor);
+  int64_t j = 0;
+  for (; j + kDoubles <= count; j += kDoubles)
+    store_doubles(y + j, add_doubles(load_doubles(y + j), mul_doubles(widen(x + j), scale)));
+  for (; j < count; j++) y[j] += factor * static_cast<double>(x[j]);
+}
+
+// y += factor * x; returns sum_j x[j]^2 in sixteen chains. One pass, since x comes from memory.
+double add_widened_squares(const float* x, double factor, int64_t count, double* y) {
+  constexpr int kChains = 16;
+  constexpr int kVectors = kChains / kDoubles;
+  const Doubles scale = set_doubles(factor);
+  Doubles chain[kVectors];
+  for (int v = 0; v < kVectors; v++) chain[v] = set_doubles(0);
+  int64_t j = 0;
+  for (; j + kChains <= count; j += kChains)
+    for (int v = 0; v < kVectors; v++) {
+      const int64_t at = j + v * kDoubles;
+      const Doubles value = widen(x + at);
+      chain[v] = fma_exact(value, value, chain[v]);
+      store_doubles(y + at, add_doubles(load_doubles(y + at), mul_doubles(value, scale)));
+    }
+  double sums[kChains];
+  for (int v = 0; v < kVectors; v++) store_doubles(sums + v * kDoubles, chain[v]);
+  for (int lane = 0; j < count; j++, lane++) {
+    const double value = static_cast<double>(x[j]);
+    sums[lane] += value * value;
+    y[j] += factor * value;
+  }
+  for (int step = kChains / 2; step > 0; step /= 2)
+    for (int lane = 0; lane < step; lane++) sums[lane] += sums[lane + step];
+  return sums[0];
+}
+
+// sum_j x[j]^2 in sixteen chains, so the same on every instruction set
+double sum_of_squares(const float* x, int64_t count) {
+  constexpr int kChains = 16;
+  double sums[kChains] = {};
+  Doubles chain[kChains / kDoubles];
+  for (int v = 0; v < kChains / kDoubles; v++) chain[v] = set_doubles(0);
+  int64_t j = 0;
+  for (; j + kChains <= count; j += kChains)
+    for (int v = 0; v < kChains / kDoubles; v++) {
+      const Doubles value = widen(x + j + v * kDoubles);
+      chain[v] = fma_exact(value, value, chain[v]);
+    }
+  for (int v = 0; v < kChains / kDoubles; v++) store_doubles(sums + v * kDoubles, chain[v]);
+  for (int lane = 0; j < count; j++, lane++) sums[lane] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
+  for (int step = kChains / 2; step > 0; step /= 2)
+    for (int lane = 0; lane < step; lane++) sums[lane] += sums[lane + step];
+  return sums[0];
+}
+
+}  // namespace oneround::ONEROUND_ISA

@@ -1,0 +1,203 @@
+/**
+ * What an aggregator holds between updates: who has been added, and their factors or, layer by layer, the sum on the
+ * grid. It depends on the set of clients alone, never on how it came about.
+ */
+import type { Layer } from '../adapter/adapter.js'
+import { OneroundError } from '../errors.js'
+import type { FactorPair } from '../native/binding.js'
+import { native } from '../native/load.js'
+import type { Plan } from '../update/plan.js'
+import { refusal } from '../update/refusal.js'
+import type { Update, UpdateInfo } from '../update/update.js'
+import { addToGrid, gridStep, MOST_STEPS, MOST_SUM, negative, onGrid } from './grid.js'
+import { eachLimited, type LayerJobs } from './layers.js'
+import { isDense } from './method.js'
+import { weightOf } from './weights.js'
+
+/** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
+export type Keep = 'updates' | 'sums'
+
+export interface Factors {
+  a: Float32Array
+  b: Float32Array
+}
+
+export interface Member {
+  info: UpdateInfo
+  /** of the update file */
+  sha256: string
+  /** bound of its elements on the grid, in steps, over all layers */
+  steps: number
+  /** by layer, there where factors are kept */
+  factors: Map<string, Factors>
+}
+
+export class Accumulator {
+  readonly members = new Map<string, Member>()
+  /** by layer: sum over the members, [out, in], in steps */
+  readonly grids = new Map<string, BigInt64Array>()
+  #broken = false
+
+  constructor(
+    readonly plan: Plan,
+    readonly keep: Keep,
+    readonly jobs: LayerJobs,
+  ) {}
+
+  /** true where `count` clients leave only the sum of this layer */
+  isSummed(layer: Layer, count: number): boolean {
+    return this.keep === 'sums' && isDense(layer, count * layer.rank)
+  }
+
+  /** Members in the order of their names. */
+  sorted(): Member[] {
+    return [...this.members.values()].sort((x, y) => (x.info.client < y.info.client ? -1 : 1))
+  }
+
+  /** The update has been checked and its client is not a member. */
+  async add(update: Update, sha256: string): Promise<void> {
+    const { info, adapter } = update
+    const own = new Map(adapter.layers.map(({ name, a, b }) => [name, { a, b }]))
+    const steps = this.keep === 'updates' ? 0 : this.#bound(info, own)
+    const added: Member = { info, sha256, steps, factors: own }
+    const count = this.members.size + 1
+    await this.#change(async () => {
+      await this.#eachSummed(count, async (layer) => {
+        const grid = this.grids.get(layer.name)
+        // Where the layer has just become a sum, all that were there before move into it.
+        const into = grid ?? new BigInt64Array(layer.in * layer.out)
+        const from = grid === undefined ? [...this.members.values(), added] : [added]
+        await addToGrid(
+          layer,
+          into,
+          from.map((member) => this.#addend(layer, member)),
+        )
+        this.grids.set(layer.name, into)
+        for (const member of from) member.factors.delete(layer.name)
+      })
+      this.members.set(info.client, added)
+    })
+  }
+
+  /**
+   * Takes a member out. Layers of which only the sum was kept need its update again, and those that become small
+   * enough for factors need everybody's: `updateOf` finds them, or the removal is refused before anything changes.
+   */
+  async remove(member: Member, updateOf: (member: Member) => Promise<Update | undefined>): Promise<void> {
+    const count = this.members.size - 1
+    const rest = [...this.members.values()].filter((other) => other !== member)
+    const summed = this.plan.layers.filter((layer) => this.grids.has(layer.name))
+    const back = summed.filter((layer) => !this.isSummed(layer, count))
+    const own = summed.length > back.length ? factorsOf(await this.#found(member, updateOf)) : undefined
+    const others = new Map<Member, Map<string, Factors>>()
+    if (back.length > 0) for (const other of rest) others.set(other, factorsOf(await this.#found(other, updateOf)))
+    await this.#change(async () => {
+      await this.#eachSummed(count, async (layer) => {
+        const grid = this.grids.get(layer.name)
+        if (grid === undefined) return
+        await addToGrid(layer, grid, [negative(this.#addend(layer, member, own?.get(layer.name)))])
+      })
+      for (const layer of back) {
+        this.grids.delete(layer.name)
+        for (const [other, factors] of others) {
+          const kept = factors.get(layer.name)
+          if (kept !== undefined) other.factors.set(layer.name, kept)
+        }
+      }
+      this.members.delete(member.info.client)
+    })
+  }
+
+  /** Takes in everything of another accumulator of the same plan, which is not used any more. */
+  async merge(other: Accumulator): Promise<void> {
+    const count = this.members.size + other.members.size
+    this.#checkSum(other.sorted())
+    await this.#change(async () => {
+      await this.#eachSummed(count, async (layer) => {
+        const into = this.grids.get(layer.name) ?? new BigInt64Array(layer.in * layer.out)
+        const theirs = other.grids.get(layer.name)
+        if (theirs !== undefined) native().mergeGrids(into, theirs)
+        const loose = [...this.members.values(), ...other.members.values()].filter((m) => m.factors.has(layer.name))
+        await addToGrid(
+          layer,
+          into,
+          loose.map((member) => this.#addend(layer, member)),
+        )
+        for (const member of loose) member.factors.delete(layer.name)
+        this.grids.set(layer.name, into)
+      })
+      for (const [client, member] of other.members) this.members.set(client, member)
+    })
+  }
+
+  async #eachSummed(count: number, body: (layer: Layer) => Promise<void>): Promise<void> {
+    const summed = this.plan.layers.filter((layer) => this.isSummed(layer, count))
+    await eachLimited(summed.length, { threads: this.jobs.threads }, async (index) => {
+      const layer = summed[index]
+      if (layer !== undefined) await body(layer)
+    })
+  }
+
+  #addend(layer: Layer, member: Member, factors = member.factors.get(layer.name)): FactorPair {
+    if (factors === undefined)
+      throw new OneroundError('NATIVE', `The factors of client '${member.info.client}' are gone.`, {
+        fix: 'Please report this as a defect.',
+      })
+    const { weights } = this.plan.aggregate
+    return onGrid({ ...layer, ...factors }, weightOf(weights, member.info), gridStep(weights))
+  }
+
+  /** Largest element that this client can have on the grid; refused where it does not fit, alone or with the others. */
+  #bound(info: UpdateInfo, factors: ReadonlyMap<string, Factors>): number {
+    const member: Member = { info, sha256: '', steps: 0, factors: new Map(factors) }
+    for (const layer of this.plan.layers)
+      member.steps = Math.max(member.steps, native().elementBound(layer.in, layer.out, [this.#addend(layer, member)]))
+    this.#checkSum([member])
+    return member.steps
+  }
+
+  #checkSum(more: readonly Member[]): void {
+    let total = [...this.members.values()].reduce((sum, { steps }) => sum + steps, 0)
+    for (const { info, steps } of more) {
+      total += steps
+      if (steps < MOST_STEPS && total < MOST_SUM) continue
+      const [value, limit] = steps < MOST_STEPS ? [total, MOST_SUM] : [steps, MOST_STEPS]
+      throw refusal(
+        info.client,
+        'grid',
+        `elements of up to ${value.toExponential(2)} steps of the grid`,
+        `below ${limit.toExponential(2)}`,
+        "Keep updates instead of sums, or plan with weights 'uniform'.",
+      )
+    }
+  }
+
+  async #found(member: Member, updateOf: (member: Member) => Promise<Update | undefined>): Promise<Update> {
+    const update = await updateOf(member)
+    if (update !== undefined) return update
+    throw new OneroundError(
+      'NOT_FOUND',
+      `Only sums were kept, and taking a client out exactly needs the update of client '${member.info.client}'.`,
+      {
+        found: 'sums without its factors',
+        expected: `the update file with SHA-256 ${member.sha256}`,
+        fix: 'Give the update file; where few clients would be left, give those of all of them.',
+      },
+    )
+  }
+
+  /** A change that fails half-way leaves nothing that may be used. */
+  async #change(body: () => Promise<void>): Promise<void> {
+    if (this.#broken)
+      throw new OneroundError('CLOSED', 'The aggregation failed before and holds no sound sum.', {
+        fix: 'Open it again from its last saved state, or from the updates.',
+      })
+    this.#broken = true
+    await body()
+    this.#broken = false
+  }
+}
+
+function factorsOf(update: Update): Map<string, Factors> {
+  return new Map(update.adapter.layers.map(({ name, a, b }) => [name, { a, b }]))
+}

@@ -1,0 +1,197 @@
+/**
+ * The mean of the factors of many update files (FedIT's rule) at the speed of memory: the files are mapped and read
+ * once, and the same pass checks that all is finite, within the norm and not zero.
+ */
+import { open } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { type Adapter, makeAdapter } from '../adapter/adapter.js'
+import { OneroundError } from '../errors.js'
+import { readSafetensorsHeader } from '../model/safetensors.js'
+import { headerLength, LENGTH_BYTES, parseHeader } from '../model/safetensors-header.js'
+import { native } from '../native/load.js'
+import { fileError } from '../text/bounded-file.js'
+import { checkNorms, checkOrigin, checkStated, MAX_EFFECT } from '../update/checks.js'
+import { decodeInfo, type UpdateInfo } from '../update/info.js'
+import { type Plan, planSha256, type Weights } from '../update/plan.js'
+import { refusal } from '../update/refusal.js'
+import { eachLimited } from './layers.js'
+import { resolveWeights } from './weights.js'
+
+export interface FileMeanOptions {
+  /** default: the plan's */
+  weights?: Weights | undefined
+  threads?: number | undefined
+  /** digest of what the round started from; default: that of the first file */
+  startSha256?: string | undefined
+  round?: number | undefined
+}
+
+interface Head {
+  path: string
+  /** of the first number */
+  offset: number
+  info: UpdateInfo
+}
+
+/** Bytes that metadata takes at most: nine short fields. */
+const METADATA_ROOM = 2048
+
+interface NamedTensor {
+  name: string
+  shape: number[]
+}
+
+/**
+ * mean(A) and mean(B) by p_i, clients in the order of their names, in double: the adapter of the method `fedit`, bit for
+ * bit, without its error. Rules are those of every aggregation but one: factors equal to the start's are not looked for.
+ * @throws OneroundError REFUSED with client, rule, value and limit
+ */
+export async function averageFiles(
+  plan: Plan,
+  files: Iterable<string>,
+  o: FileMeanOptions = {},
+): Promise<{ adapter: Adapter; weights: Record<string, number> }> {
+  const tensors = layout(plan)
+  const rest = Buffer.from(headerRest(tensors))
+  const paths = [...files]
+  const heads: Head[] = []
+  await eachLimited(paths.length, { threads: 8 }, async (index) => {
+    heads[index] = await head(paths[index] ?? '', rest, tensors)
+  })
+  const [first] = heads
+  if (first === undefined)
+    throw new OneroundError('ARGUMENT', 'There is nothing to aggregate.', {
+      expected: 'at least one update file',
+      fix: 'Give the update files of the round.',
+    })
+  const taken = new Set<string>()
+  const planHash = planSha256(plan)
+  const round = o.round ?? first.info.round
+  const startSha256 = o.startSha256 ?? first.info.startSha256
+  for (const { info } of heads) {
+    checkOrigin(plan, { info }, { round, startSha256, taken, planHash })
+    checkStated(plan, { info })
+    taken.add(info.client)
+  }
+  heads.sort((x, y) => (x.info.client < y.info.client ? -1 : 1))
+  const weights = resolveWeights(
+    o.weights ?? plan.aggregate.weights,
+    heads.map(({ info }) => info),
+  )
+  const lengths = tensors.map(({ shape }) => shape.reduce((product, n) => product * n, 1))
+  const counted = heads.filter(({ info }) => weights[info.client] !== 0)
+  const { mean, squares } = await native().meanOfFiles(
+    counted.map(({ path, offset, info }) => ({ path, offset, weight: weights[info.client] ?? 0 })),
+    lengths,
+    o.threads ?? availableParallelism(),
+  )
+  counted.forEach(({ info }, f) => {
+    checkFile(plan, tensors, info.client, squares.subarray(f * tensors.length, (f + 1) * tensors.length))
+  })
+  return { adapter: makeAdapter(layersOf(plan, tensors, lengths, mean)), weights }
+}
+
+/** The tensors of an update file in the order of their bytes: sorted by name. */
+function layout(plan: Plan): NamedTensor[] {
+  return plan.layers
+    .flatMap((layer) => [
+      { name: `${layer.name}.lora_A`, shape: [layer.rank, layer.in] },
+      { name: `${layer.name}.lora_B`, shape: [layer.out, layer.rank] },
+    ])
+    .sort((x, y) => (x.name < y.name ? -1 : 1))
+}
+
+/** The header of an update file behind its metadata: the same for all files of a plan. */
+function headerRest(tensors: readonly NamedTensor[]): string {
+  let end = 0
+  const entries = tensors.map(({ name, shape }) => {
+    const begin = end
+    end += 4 * shape.reduce((product, n) => product * n, 1)
+    return `,${JSON.stringify(name)}:${JSON.stringify({ dtype: 'F32', shape, data_offsets: [begin, end] })}`
+  })
+  return `${entries.join('')}}`
+}
+
+/**
+ * Metadata of a file whose header is, byte for byte, what oneround writes for this plan, so that only the metadata has
+ * to be parsed. Another header is read as any safetensors file is, to say what is wrong with it.
+ */
+async function head(path: string, rest: Buffer, tensors: readonly NamedTensor[]): Promise<Head> {
+  const handle = await open(path, 'r').catch((cause: unknown) => {
+    throw fileError(path, cause)
+  })
+  try {
+    // One read for the length and the header: metadata is short.
+    const buffer = Buffer.alloc(LENGTH_BYTES + rest.length + METADATA_ROOM)
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
+    const length = headerLength(buffer.subarray(0, bytesRead), Math.max(bytesRead, LENGTH_BYTES + 2), path)
+    const text = buffer.subarray(LENGTH_BYTES, LENGTH_BYTES + length)
+    const at = text.lastIndexOf(rest)
+    if (at < 0 || text.subarray(at + rest.length).some((byte) => byte !== 0x20)) throw refusedLayout(path)
+    const { metadata } = parseHeader(Buffer.from(`${text.toString('utf8', 0, at)}}`), LENGTH_BYTES + at + 1, path)
+    return { path, offset: LENGTH_BYTES + length, info: decodeInfo(metadata, path).info }
+  } catch (cause) {
+    await explain(path, tensors)
+    throw cause
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Throws what is wrong with a file that is not as expected, where its own reader knows it. */
+async function explain(path: string, tensors: readonly NamedTensor[]): Promise<void> {
+  const header = await readSafetensorsHeader(path)
+  const { info } = decodeInfo(header.metadata, path)
+  const fits =
+    header.tensors.length === tensors.length &&
+    header.tensors.every(({ name, dtype, shape }, i) => {
+      const wanted = tensors[i]
+      return dtype === 'F32' && name === wanted?.name && shape.join() === wanted.shape.join()
+    })
+  if (fits) return
+  throw refusal(
+    info.client,
+    'layers',
+    'other tensors or another order of them',
+    "the plan's layers as oneround writes them",
+    "Train with this federation's plan.",
+  )
+}
+
+function refusedLayout(path: string): OneroundError {
+  return new OneroundError('MALFORMED', `${path} is not a sound update: it has another header than oneround writes.`, {
+    fix: 'Have the client train again and send its update file unchanged.',
+  })
+}
+
+function checkFile(plan: Plan, tensors: readonly NamedTensor[], client: string, squares: Float64Array): void {
+  const norms = new Map(tensors.map(({ name }, i) => [name, Math.sqrt(squares[i] ?? Number.NaN)]))
+  const normOf = (name: string) => norms.get(name) ?? Number.NaN
+  for (const layer of plan.layers)
+    checkNorms(client, layer, [normOf(`${layer.name}.lora_A`), normOf(`${layer.name}.lora_B`)], MAX_EFFECT)
+  if (plan.layers.some((layer) => normOf(`${layer.name}.lora_B`) > 0)) return
+  throw refusal(
+    client,
+    'non-zero',
+    'every lora_B is zero',
+    'changed by training',
+    'Check that the client trained at all.',
+  )
+}
+
+function layersOf(
+  plan: Plan,
+  tensors: readonly NamedTensor[],
+  lengths: readonly number[],
+  mean: Float32Array,
+): Parameters<typeof makeAdapter>[0] {
+  const found = new Map<string, Float32Array>()
+  let at = 0
+  tensors.forEach(({ name }, i) => {
+    const end = at + (lengths[i] ?? 0)
+    found.set(name, mean.subarray(at, end))
+    at = end
+  })
+  const take = (name: string) => found.get(name) ?? new Float32Array()
+  return plan.layers.map((layer) => ({ ...layer, a: take(`${layer.name}.lora_A`), b: take(`${layer.name}.lora_B`) }))
+}
