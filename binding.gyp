@@ -66,8 +66,8 @@
       'sources': ['<@(engine_sources)'],
       'conditions': [
         ['target_arch=="x64"', {
-          'dependencies': ['kernels_avx2', 'kernels_avx512'],
-          'export_dependent_settings': ['kernels_avx2', 'kernels_avx512'],
+          'dependencies': ['kernels_avx2', 'kernels_avx512', 'kernels_avx512bf16'],
+          'export_dependent_settings': ['kernels_avx2', 'kernels_avx512', 'kernels_avx512bf16'],
         }],
       ],
     },
@@ -102,6 +102,14 @@
           'defines': ['ONEROUND_ISA=avx512', 'ONEROUND_ISA_AVX512=1'],
           'cflags': ['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mfma', '-mf16c', '-mprefer-vector-width=512'],
           'xcode_settings': { 'OTHER_CFLAGS': ['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mfma', '-mf16c'] },
+        },
+        {
+          'target_name': 'kernels_avx512bf16',
+          'type': 'static_library',
+          'sources': ['<@(kernel_sources)'],
+          'defines': ['ONEROUND_ISA=avx512bf16', 'ONEROUND_ISA_AVX512=1', 'ONEROUND_ISA_BF16=1'],
+          'cflags': ['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx512bf16', '-mfma', '-mf16c', '-mprefer-vector-width=512'],
+          'xcode_settings': { 'OTHER_CFLAGS': ['-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mavx512bf16', '-mfma', '-mf16c'] },
         },
       ],
     }],

@@ -1,14 +1,19 @@
-// npm run bench -- NAME [flags]: answers one question, one file each; every answer is rows of JSON on stdout.
-// --out FILE appends the rows to a file as well. A row: what was measured, its shape, who did it, the 20th, 50th and
-// 80th percentile, and where: timings of different machines are not comparable, ratios within one run are.
+// npm run bench                  every question without peers, as a table (under ten minutes on two cores)
+// npm run bench -- NAME [flags]  one question, one file each
+//   --json      rows of JSON on stdout, nothing else
+//   --out FILE  appends the rows to a file as well
+// A row: what was measured, its shape, who did it, the 20th, 50th and 80th percentile, its share of the machine's peak
+// where that means something, and where: timings of different machines are not comparable, ratios within one run are.
 import { execFileSync } from 'node:child_process'
 import { appendFileSync, readdirSync, readFileSync } from 'node:fs'
 import os from 'node:os'
 import { native } from '../dist/native/load.js'
 
-const own = new Set(['bench.mjs', 'percentiles.mjs', 'aggregate-data.mjs'])
+// A file here answers a question where it exports run({ emit, flag, has }).
+const isQuestion = (name) =>
+  /^export (async )?function run\(/m.test(readFileSync(new URL(name, import.meta.url), 'utf8'))
 const names = readdirSync(new URL('.', import.meta.url))
-  .filter((name) => name.endsWith('.mjs') && !own.has(name) && !name.endsWith('-child.mjs'))
+  .filter((name) => name.endsWith('.mjs') && name !== 'bench.mjs' && isQuestion(name))
   .map((name) => name.slice(0, -4))
 
 function commit() {
@@ -34,27 +39,39 @@ function flag(args, name, otherwise) {
   return at < 0 ? otherwise : args[at + 1]
 }
 
-const [name, ...args] = process.argv.slice(2)
-if (!names.includes(name)) {
-  console.error(`usage: npm run bench -- NAME [--out FILE]\nNAME is one of: ${names.join(', ')}`)
+/** One line of the table. */
+function line({ what, shape, provider, threads, p20, p50, p80, unit, share_of_peak: share }) {
+  const numbers = p20 === p80 ? `${p50}` : `${p50} (${p20} to ${p80})`
+  const of = share === undefined ? '' : `  ${(share * 100).toFixed(0)} % of peak`
+  const described = Object.entries(shape ?? {}).map(([name, value]) => `${name} ${value}`)
+  return `${what}, ${provider}, ${threads} threads: ${numbers} ${unit}${of}   [${described.join(', ')}]`
+}
+
+const args = process.argv.slice(2)
+const name = args[0]?.startsWith('--') ? undefined : args.shift()
+if (name !== undefined && !names.includes(name)) {
+  console.error(`usage: npm run bench [-- NAME] [--json] [--out FILE]\nNAME is one of: ${names.join(', ')}`)
   process.exit(2)
 }
+const has = (wanted) => args.includes(`--${wanted}`)
 const { isa, cores } = native().cpu()
-const where = {
-  device: os.cpus()[0]?.model ?? process.arch,
-  cores,
-  isa,
-  commit: commit(),
-}
+const where = { device: os.cpus()[0]?.model ?? process.arch, cores, isa, commit: commit() }
 const file = flag(args, 'out')
 const emit = (row) => {
-  const line = JSON.stringify({ ...row, ...where })
-  console.log(line)
-  if (file !== undefined) appendFileSync(file, `${line}\n`)
+  const text = JSON.stringify({ ...row, ...where })
+  console.log(has('json') ? text : line(row))
+  if (file !== undefined) appendFileSync(file, `${text}\n`)
 }
-const { run } = await import(`./${name}.mjs`)
-await run({
-  emit,
-  flag: (wanted, otherwise) => flag(args, wanted, otherwise),
-  has: (wanted) => args.includes(`--${wanted}`),
-})
+if (!has('json')) console.log(`${where.device}, ${cores} cores, ${isa}, commit ${where.commit}`)
+for (const one of name === undefined ? names : [name]) {
+  if (!has('json') && name === undefined) console.log(`\n${one}`)
+  try {
+    const { run } = await import(`./${one}.mjs`)
+    await run({ emit, flag: (wanted, otherwise) => flag(args, wanted, otherwise), has })
+  } catch (error) {
+    // Of all questions, one that cannot be asked here (a model that is not there) does not stop the others.
+    if (name !== undefined) throw error
+    console.error(`${one}: ${error instanceof Error ? error.message : error}`)
+    process.exitCode = 1
+  }
+}

@@ -2,6 +2,8 @@
 
 #include "bind/aggregate.h"
 #include "bind/convert.h"
+#include "bind/peak.h"
+#include "bind/probe.h"
 #include "bind/session.h"
 #include "bind/system.h"
 #include "bind/weights.h"
@@ -12,6 +14,8 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   oneround::bind::init_session(env, exports);
   oneround::bind::init_aggregate(env, exports);
   oneround::bind::init_convert(env, exports);
+  oneround::bind::init_peak(env, exports);
+  oneround::bind::init_probe(env, exports);
   return exports;
 }
 

@@ -12,20 +12,6 @@ namespace oneround::bind {
 
 namespace {
 
-// The base behind a Weights object; null after throwing.
-std::shared_ptr<const BaseWeights> read_weights(Napi::Value value) {
-  Napi::Object object;
-  if (!read_object(value, "weights", &object)) return nullptr;
-  const Weights* weights = Weights::unwrap(object);
-  if (weights == nullptr) {
-    refuse(value.Env(), "weights", "a Weights object");
-    return nullptr;
-  }
-  if (weights->base() == nullptr)
-    throw_status(value.Env(), Status::error(Code::closed, "the weights are closed", "Open the model again."));
-  return weights->base();
-}
-
 Status out_of_memory() {
   return Status::error(Code::memory, "the session does not fit in memory", "Lower the batch, the cutoff or the rank.");
 }
@@ -65,6 +51,7 @@ Napi::Function SessionObject::define(Napi::Env env) {
                       InstanceMethod<&SessionObject::prefill>("prefill"),
                       InstanceMethod<&SessionObject::next>("next"),
                       InstanceMethod<&SessionObject::next_each>("nextEach"),
+                      InstanceMethod<&SessionObject::profile>("profile"),
                       InstanceMethod<&SessionObject::abort>("abort"),
                       InstanceMethod<&SessionObject::close>("close")});
 }
@@ -279,6 +266,22 @@ Napi::Value SessionObject::next_each(const Napi::CallbackInfo& info) {
   return generate(info, session_->check_next(ids, sequences),
                   std::make_unique<NextJob>(session_, std::vector<int32_t>(ids.begin(), ids.end()),
                                             std::vector<int32_t>(sequences.begin(), sequences.end())));
+}
+
+Napi::Value SessionObject::profile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (!ready(env)) return env.Undefined();
+  Napi::Array list = Napi::Array::New(env);
+  for (const OperationProfile& operation : session_->take_profile()) {
+    Napi::Object row = Napi::Object::New(env);
+    row.Set("operation", operation.name);
+    row.Set("calls", static_cast<double>(operation.calls));
+    row.Set("seconds", operation.seconds);
+    row.Set("flop", operation.flop);
+    row.Set("bytes", operation.bytes);
+    list.Set(list.Length(), row);
+  }
+  return list;
 }
 
 void SessionObject::abort(const Napi::CallbackInfo&) { job_.abort(); }

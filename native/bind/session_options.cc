@@ -72,6 +72,8 @@ bool read_session_options(Napi::Value value, SessionOptions* out) {
   if (object.Has("corrected") && !read_bool(object.Get("corrected"), "corrected", &out->corrected)) return false;
   if (object.Has("cache") && !read_size(object.Get("cache"), "cache", 0, 1 << 20, &cache)) return false;
   if (object.Has("sequences") && !read_size(object.Get("sequences"), "sequences", 1, 256, &sequences)) return false;
+  if (object.Has("compute") && !read_compute(object.Get("compute"), &out->compute)) return false;
+  if (object.Has("profile") && !read_bool(object.Get("profile"), "profile", &out->profile)) return false;
   out->cache = static_cast<int64_t>(cache);
   out->sequences = static_cast<int64_t>(sequences);
   out->threads = static_cast<int>(threads);
@@ -83,6 +85,14 @@ bool read_session_options(Napi::Value value, SessionOptions* out) {
   out->overlays.resize(overlays.Length());
   for (uint32_t i = 0; i < overlays.Length(); i++)
     if (!read_overlay(overlays.Get(i), "overlay[" + std::to_string(i) + "]", &out->overlays[i])) return false;
+  return true;
+}
+
+bool read_compute(Napi::Value value, Compute* out) {
+  std::string text;
+  if (!read_string(value, "compute", &text)) return false;
+  if (text != "f32" && text != "bf16") return refuse(value.Env(), "compute", "'f32' or 'bf16'");
+  *out = text == "bf16" ? Compute::bf16 : Compute::f32;
   return true;
 }
 

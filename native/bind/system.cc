@@ -15,7 +15,7 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const char* forced = std::getenv("ONEROUND_ISA");
   const Kernels* chosen = select_kernels(forced != nullptr && forced[0] != '\0' ? forced : nullptr);
-  const char* names[3];
+  const char* names[kKernelSets];
   const int count = available_kernels(names);
   Napi::Array available = Napi::Array::New(env, static_cast<size_t>(count));
   for (int i = 0; i < count; i++) available[static_cast<uint32_t>(i)] = Napi::String::New(env, names[i]);
@@ -28,6 +28,7 @@ Napi::Value cpu(const Napi::CallbackInfo& info) {
   Napi::Object result = Napi::Object::New(env);
   result.Set("isa", chosen->name);
   result.Set("available", available);
+  result.Set("bf16", chosen->bf16_tile != nullptr);
   result.Set("cores", static_cast<double>(usable_cores()));
   result.Set("memoryAvailable", static_cast<double>(memory_available()));
   return result;

@@ -194,6 +194,19 @@ Napi::Value Weights::read(const Napi::CallbackInfo& info) {
 
 void Weights::close(const Napi::CallbackInfo&) { base_.reset(); }
 
+std::shared_ptr<const BaseWeights> read_weights(Napi::Value value) {
+  Napi::Object object;
+  if (!read_object(value, "weights", &object)) return nullptr;
+  const Weights* weights = Weights::unwrap(object);
+  if (weights == nullptr) {
+    refuse(value.Env(), "weights", "a Weights object");
+    return nullptr;
+  }
+  if (weights->base() == nullptr)
+    throw_status(value.Env(), Status::error(Code::closed, "the weights are closed", "Open the model again."));
+  return weights->base();
+}
+
 void init_weights(Napi::Env env, Napi::Object exports) { exports.Set("Weights", Weights::define(env)); }
 
 }  // namespace oneround::bind

@@ -10,6 +10,7 @@
 
 namespace oneround::bind {
 
+bool read_type(Napi::Value value, const std::string& name, Type* out);
 bool read_decoder_shape(Napi::Value value, DecoderShape* out);
 // A StorageType of binding.ts.
 bool read_type(Napi::Value value, const std::string& name, Type* out);
@@ -31,6 +32,9 @@ class Weights : public Napi::ObjectWrap<Weights> {
   std::shared_ptr<const BaseWeights> base_;
   int64_t bytes_ = 0;
 };
+
+// The base behind a Weights object; null after throwing.
+std::shared_ptr<const BaseWeights> read_weights(Napi::Value value);
 
 void init_weights(Napi::Env env, Napi::Object exports);
 

@@ -10,7 +10,7 @@
 
 namespace oneround {
 
-constexpr int32_t kBackendVersion = 2;
+constexpr int32_t kBackendVersion = 3;
 
 struct AttentionShape {
   int64_t heads = 0;
@@ -51,6 +51,18 @@ struct RowProduct {
   float scale;
   bool accumulate;
 };
+
+// One of several layers that read the same rows: y = x w' + scale u b', u = x a' (no factors where u's data is null).
+// In the backward pass y and u hold d_y and d_u.
+struct LinearPart {
+  Weight w;  // [N,K]
+  Matrix y;  // [M,N]
+  Weight a;  // [r,K]
+  Weight b;  // [N,r]
+  Matrix u;  // [M,r]
+  float scale = 0;
+};
+constexpr int64_t kMostParts = 3;
 
 struct Backend {
   int32_t version = kBackendVersion;
@@ -93,6 +105,11 @@ struct Backend {
   // d_w += scale * d_y' x, segment by segment               d_y [M,N], x [M,K], d_w [N,K]
   void (*linear_d_w)(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
 
+  // u_i = x a_i', y_i = x w_i' + scale_i u_i b_i'           1 to kMostParts parts, all overwritten
+  void (*linear_parts)(void* self, const Matrix& x, const LinearPart* parts, int64_t count);
+  // d_u_i = scale_i d_y_i b_i, d_x (+)= sum over i of d_y_i w_i + d_u_i a_i       d_x data null: not wanted
+  void (*linear_parts_d_x)(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate);
+
   // The same for one row, each output a dot product over vector lanes: for generation, where a weight is read for one
   // token only. Its rounding differs from linear's.                            x [K], w [N,K], y [N]
   void (*linear_row)(void* self, const float* x, const Weight& w, float* y, float scale, bool accumulate);
@@ -131,6 +148,8 @@ struct Backend {
   // y = x * mask / (1 - rate); y may be x. accumulate: y += instead.
   void (*dropout)(void* self, const Matrix& x, const Matrix& y, Dropout dropout, Segments segments, bool accumulate);
 
+  // y = x                                                   both [M,K]
+  void (*copy)(void* self, const Matrix& x, const Matrix& y);
   // y += x                                                  both [M,K]
   void (*add)(void* self, const Matrix& x, const Matrix& y);
   // y[i,:] = x[rows[i],:]   and   y[rows[i],:] = x[i,:]

@@ -61,6 +61,8 @@ inline Matrix matrix(float* data, int64_t rows, int64_t cols) { return {data, ro
 
 // A weight as its file holds it: [rows, cols], any alignment, never written.
 // transposed: the file holds [in, out] (GPT-2's Conv1D) instead of [out, in].
+// exact: a product with it is computed in f32 even where the backend rounds to bf16 (what training moves is far smaller
+// than a weight's last bit there).
 // interleaved_heads != 0: the file's row (h, i, p) is row (h, p, i) of [heads, 2, rows / heads / 2].
 struct Weight {
   const void* data = nullptr;
@@ -69,6 +71,7 @@ struct Weight {
   int64_t cols = 0;
   int64_t interleaved_heads = 0;
   bool transposed = false;
+  bool exact = false;
 
   int64_t in() const { return transposed ? rows : cols; }
   int64_t out() const { return transposed ? cols : rows; }
@@ -85,7 +88,7 @@ struct Weight {
   }
 };
 inline Weight weight_of(const Matrix& m) {
-  return {m.data, Type::f32, m.rows, m.cols, 0, false};
+  return {m.data, Type::f32, m.rows, m.cols, 0, false, false};
 }  // m.stride == m.cols
 
 // Rows of one example (later also of one client). Sums over rows are taken segment by segment.

@@ -5,9 +5,9 @@
 
 namespace oneround::ONEROUND_ISA {
 
-void tile(int64_t count, const float* a, int64_t row_step, int64_t k_step, const float* b, int vectors, float* c,
-          int64_t c_stride, int m, int n, float scale, bool accumulate);
-void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int64_t count, float* out);
+void tile(int64_t count, const float* a, int64_t row_step, int64_t k_step, int rows, const float* b, int vectors,
+          float* c, int64_t c_stride, int m, int n, float scale, bool accumulate);
+void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count, float* out);
 void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
                           float* out, float* temporary);
 void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out);
@@ -36,6 +36,8 @@ float exponentials(float* x, int64_t count, float* maximum);
 void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count);
 void rotate(float* x, const float* cos, const float* sin, float direction, int64_t half);
 double squared_norm(const float* x, int64_t count);
+double peak(int64_t iterations, bool bf16, float* sink);
+float read_all(const float* x, int64_t count);
 void adamw(float* parameters, const float* gradient, float* first, float* second, int64_t count, float beta1,
            float rest1, float beta2, float rest2, float step_size, float second_scale, float epsilon, float decay,
            float gradient_scale);

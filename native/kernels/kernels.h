@@ -9,15 +9,17 @@ namespace oneround {
 struct Kernels {
   const char* name;
   int tile_rows;     // rows of a register tile
+  int short_rows;    // rows of the tile for what is left over, and for factors of a small rank
   int vector_width;  // floats in a vector; a tile is 1 or 2 vectors wide
 
   // --- matrix products (matmul_tile.cc, pack.cc, dequantize.cc) ---
-  // c[i,j] (+)= scale * sum_k a[i,k] * b[k,j], i < m <= tile_rows, j < n <= vectors * vector_width.
-  // a[i,k] at a[i*row_step + k*k_step]; b packed [count][vectors * vector_width]; one FMA chain over k per element.
-  void (*tile)(int64_t count, const float* a, int64_t row_step, int64_t k_step, const float* b, int vectors, float* c,
-               int64_t c_stride, int m, int n, float scale, bool accumulate);
-  // out[k][i] = a[i,k] for i < m, 0 for m <= i < tile_rows
-  void (*pack_a)(const float* a, int64_t row_step, int64_t k_step, int m, int64_t count, float* out);
+  // c[i,j] (+)= scale * sum_k a[i,k] * b[k,j], i < m <= rows, j < n <= vectors * vector_width; rows is tile_rows or
+  // short_rows. a[i,k] at a[i*row_step + k*k_step]; b packed [count][vectors * vector_width]; one FMA chain over k per
+  // element.
+  void (*tile)(int64_t count, const float* a, int64_t row_step, int64_t k_step, int rows, const float* b, int vectors,
+               float* c, int64_t c_stride, int m, int n, float scale, bool accumulate);
+  // out[k][i] = a[i,k] for i < m, 0 for m <= i < rows
+  void (*pack_a)(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count, float* out);
   // out[k][j] = row_j[first + k], 0 for j >= n; rows in storage `type`; temporary [n * count] floats
   void (*pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
                                float* out, float* temporary);
@@ -25,6 +27,16 @@ struct Kernels {
   void (*pack_rows)(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out);
   // out[i] = row[first + i]
   void (*dequantize)(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
+
+  // The same three with operands rounded to bf16 in pairs of depths (bf16.h); null where the set has no bf16.
+  void (*bf16_tile)(int64_t pairs, const uint32_t* a, int rows, const uint32_t* b, int vectors, float* c,
+                    int64_t c_stride, int m, int n, float scale, bool accumulate);
+  void (*bf16_pack_left)(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count,
+                         uint32_t* out);
+  void (*bf16_pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count,
+                                    int width, uint32_t* out);
+  void (*bf16_pack_rows)(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width,
+                         uint32_t* out);
 
   // --- one row at a time (rows.cc) ---
   float (*rms_norm)(const float* x, const float* weight, float epsilon, int64_t count, float* y);  // returns inv_rms
@@ -79,16 +91,22 @@ struct Kernels {
   double (*dot_doubles)(const double* x, const double* y, int64_t count);
   void (*add_scaled_doubles)(double factor, const double* x, double* y, int64_t count);  // y += factor * x
   void (*rotate_doubles)(double* x, double* y, double c, double s, int64_t count);       // x, y = c x - s y, s x + c y
+
+  // --- what the machine can do at most (peak.cc) ---
+  double (*peak)(int64_t iterations, bool bf16, float* sink);  // returns the operations done
+  float (*read_all)(const float* x, int64_t count);            // returns the sum
 };
 
 // Each is defined in its own instruction set's library; null where the library was not built.
 const Kernels* kernels_scalar();
 const Kernels* kernels_avx2();
 const Kernels* kernels_avx512();
+const Kernels* kernels_avx512bf16();
 
 // The best set of this machine, or the lower one that `forced` names. Null: unknown here.
 const Kernels* select_kernels(const char* forced);
 // Fills names of the sets that this machine can run, worst first; returns how many.
-int available_kernels(const char* names[3]);
+constexpr int kKernelSets = 4;
+int available_kernels(const char* names[kKernelSets]);
 
 }  // namespace oneround

@@ -56,16 +56,16 @@ void zero_columns(int first, int width, int64_t count, float* out) {
 
 }  // namespace
 
-void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int64_t count, float* out) {
+void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count, float* out) {
   if (k_step == 1) {
-    const float* rows[kTileRows] = {};
-    for (int i = 0; i < m; i++) rows[i] = a + i * row_step;
-    transpose(rows, m, count, out, kTileRows);
+    const float* source[kTileRows] = {};
+    for (int i = 0; i < m; i++) source[i] = a + i * row_step;
+    transpose(source, m, count, out, rows);
   } else {
     for (int64_t k = 0; k < count; k++)
-      for (int i = 0; i < m; i++) out[k * kTileRows + i] = a[i * row_step + k * k_step];
+      for (int i = 0; i < m; i++) out[k * rows + i] = a[i * row_step + k * k_step];
   }
-  zero_columns(m, kTileRows, count, out);
+  zero_columns(m, rows, count, out);
 }
 
 void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,

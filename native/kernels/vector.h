@@ -19,6 +19,7 @@ namespace oneround::ONEROUND_ISA {
 
 constexpr int kWidth = 16;
 constexpr int kTileRows = 14;
+constexpr int kShortRows = 8;
 using Vec = __m512;
 static inline Vec zero() { return _mm512_setzero_ps(); }
 static inline Vec set1(float x) { return _mm512_set1_ps(x); }
@@ -42,6 +43,7 @@ static inline Vec power_of_two(Vec n) {
 
 constexpr int kWidth = 8;
 constexpr int kTileRows = 6;
+constexpr int kShortRows = 4;
 using Vec = __m256;
 static inline Vec zero() { return _mm256_setzero_ps(); }
 static inline Vec set1(float x) { return _mm256_set1_ps(x); }
@@ -64,6 +66,7 @@ static inline Vec power_of_two(Vec n) {
 
 constexpr int kWidth = 4;
 constexpr int kTileRows = 4;
+constexpr int kShortRows = 2;
 typedef float Vec __attribute__((vector_size(16)));
 typedef int32_t IntVec __attribute__((vector_size(16)));
 static inline Vec set1(float x) { return Vec{x, x, x, x}; }

@@ -1,5 +1,7 @@
 #include "models/block.h"
 
+#include <initializer_list>
+
 namespace oneround {
 
 namespace {
@@ -44,9 +46,7 @@ void normalize_heads(const BlockContext& context, const BlockWeights& weights, c
     backend.rms_norm(backend.self, kept.projected.slice_cols(column, shape.head_dim), norm.weight, shape.norm_epsilon,
                      kept.qkv.slice_cols(column, shape.head_dim), kept.head_inv + head * rows);
   });
-  const Matrix v = split(shape, kept.qkv).v;
-  for (int64_t m = 0; m < rows; m++) backend.fill_zero(backend.self, v.row(m), v.cols);
-  backend.add(backend.self, split(shape, kept.projected).v, v);
+  backend.copy(backend.self, split(shape, kept.projected).v, split(shape, kept.qkv).v);
 }
 
 // d_qkv -> d_projected
@@ -70,18 +70,19 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
                    const BlockScratch& scratch, const Matrix& y) {
   const Backend& backend = *context.backend;
   const DecoderShape& shape = *context.shape;
-  const auto apply = [&](const LinearLayer& layer, const Matrix& in, const Matrix& out, LinearPlace place) {
-    linear_forward(backend, layer, in, out, kept.lora_u[place], scratch.linear, context.dropout_seed, context.segments);
+  const auto use = [&](const LinearLayer& layer, const Matrix& out, LinearPlace place) {
+    return LayerUse{&layer, out, kept.lora_u[place]};
+  };
+  const auto apply = [&](const Matrix& in, std::initializer_list<LayerUse> uses) {
+    linear_forward(backend, {uses.begin(), uses.size()}, in, scratch.linear, context.dropout_seed, context.segments);
   };
   norm_forward(backend, weights.attention_norm, kept.x, shape.norm_epsilon, scratch.normed, kept.attention_rows);
   const Matrix projected = shape.query_key_norm ? kept.projected : kept.qkv;
   if (shape.fused_attention) {
-    apply(weights.fused, scratch.normed, projected, kFused);
+    apply(scratch.normed, {use(weights.fused, projected, kFused)});
   } else {
     const Heads parts = split(shape, projected);
-    apply(weights.q, scratch.normed, parts.q, kQ);
-    apply(weights.k, scratch.normed, parts.k, kK);
-    apply(weights.v, scratch.normed, parts.v, kV);
+    apply(scratch.normed, {use(weights.q, parts.q, kQ), use(weights.k, parts.k, kK), use(weights.v, parts.v, kV)});
   }
   if (shape.query_key_norm) normalize_heads(context, weights, kept);
   rotate(context, kept.qkv, 1.0f);
@@ -91,18 +92,18 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
   else
     backend.attention(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
                       context.segments);
-  apply(weights.o, kept.attended, kept.middle, kO);
+  apply(kept.attended, {use(weights.o, kept.middle, kO)});
   backend.add(backend.self, kept.x, kept.middle);
 
   norm_forward(backend, weights.feed_norm, kept.middle, shape.norm_epsilon, scratch.normed, kept.feed_rows);
-  apply(weights.up, scratch.normed, kept.up, kUp);
   if (shape.gelu) {
+    apply(scratch.normed, {use(weights.up, kept.up, kUp)});
     backend.gelu(backend.self, kept.up, scratch.active);
   } else {
-    apply(weights.gate, scratch.normed, kept.gate, kGate);
+    apply(scratch.normed, {use(weights.gate, kept.gate, kGate), use(weights.up, kept.up, kUp)});
     backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
   }
-  apply(weights.down, scratch.active, y, kDown);
+  apply(scratch.active, {use(weights.down, y, kDown)});
   backend.add(backend.self, kept.middle, y);
 }
 
@@ -110,27 +111,29 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
                     const BlockScratch& scratch, const Matrix& d, bool wants_input) {
   const Backend& backend = *context.backend;
   const DecoderShape& shape = *context.shape;
-  const auto apply = [&](const LinearLayer& layer, const Matrix& in, const Matrix& d_out, const Matrix& d_in,
-                         bool accumulate, LinearPlace place) {
-    linear_backward(backend, layer, in, d_out, d_in, accumulate, kept.lora_u[place], scratch.linear,
-                    context.dropout_seed, context.segments);
+  const auto use = [&](const LinearLayer& layer, const Matrix& d_out, LinearPlace place) {
+    return LayerUse{&layer, d_out, kept.lora_u[place]};
+  };
+  const auto apply = [&](const Matrix& in, const Matrix& d_in, std::initializer_list<LayerUse> uses) {
+    linear_backward(backend, {uses.begin(), uses.size()}, in, d_in, scratch.linear, context.dropout_seed,
+                    context.segments);
   };
   norm_again(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.normed);
   if (shape.gelu)
     backend.gelu(backend.self, kept.up, scratch.active);
   else
     backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
-  apply(weights.down, scratch.active, d, scratch.d_active, false, kDown);
+  apply(scratch.active, scratch.d_active, {use(weights.down, d, kDown)});
   if (shape.gelu) {
     backend.gelu_backward(backend.self, kept.up, scratch.d_active, kept.up);
+    apply(scratch.normed, scratch.d_normed, {use(weights.up, kept.up, kUp)});
   } else {
     backend.swiglu_backward(backend.self, kept.gate, kept.up, scratch.d_active, kept.gate, kept.up);
-    apply(weights.gate, scratch.normed, kept.gate, scratch.d_normed, false, kGate);
+    apply(scratch.normed, scratch.d_normed, {use(weights.gate, kept.gate, kGate), use(weights.up, kept.up, kUp)});
   }
-  apply(weights.up, scratch.normed, kept.up, scratch.d_normed, !shape.gelu, kUp);
   norm_backward(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.d_normed, d, context.segments);
 
-  apply(weights.o, kept.attended, d, scratch.d_attended, false, kO);
+  apply(kept.attended, scratch.d_attended, {use(weights.o, d, kO)});
   const Heads heads = split(shape, kept.qkv), d_heads = split(shape, scratch.d_qkv);
   backend.attention_backward(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended,
                              kept.log_sum, scratch.d_attended, d_heads.q, d_heads.k, d_heads.v, context.segments);
@@ -140,12 +143,11 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
   norm_again(backend, weights.attention_norm, kept.x, kept.attention_rows, scratch.normed);
   const Matrix d_normed = wants_input || weights.attention_norm.trains() ? scratch.d_normed : Matrix{};
   if (shape.fused_attention) {
-    apply(weights.fused, scratch.normed, d_projected, d_normed, false, kFused);
+    apply(scratch.normed, d_normed, {use(weights.fused, d_projected, kFused)});
   } else {
     const Heads parts = split(shape, d_projected);
-    apply(weights.q, scratch.normed, parts.q, d_normed, false, kQ);
-    apply(weights.k, scratch.normed, parts.k, d_normed, true, kK);
-    apply(weights.v, scratch.normed, parts.v, d_normed, true, kV);
+    apply(scratch.normed, d_normed,
+          {use(weights.q, parts.q, kQ), use(weights.k, parts.k, kK), use(weights.v, parts.v, kV)});
   }
   if (d_normed.data == nullptr) return;
   norm_backward(backend, weights.attention_norm, kept.x, kept.attention_rows, d_normed, d, context.segments);

@@ -60,7 +60,8 @@ void Decoder::lay_out(Arena* arena) {
     scratch_.d_qkv = rows_by(s.qkv_width());
     if (s.query_key_norm) scratch_.d_projected = rows_by(s.qkv_width());
     d_ = rows_by(s.hidden);
-    scratch_.linear.lora_d = arena->take<float>(m * widest_rank);
+    scratch_.linear.lora_d = arena->take<float>(kMostParts * m * widest_rank);
+    scratch_.linear.widest_rank = widest_rank;
     if (drops) scratch_.linear.dropped = arena->take<float>(m * std::max({s.hidden, s.intermediate, s.query_width()}));
   }
   scratch_.linear.overlay_u = arena->take<float>(m * widest_overlay);

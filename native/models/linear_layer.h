@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "engine/arena.h"
@@ -24,7 +25,8 @@ struct Overlay {
 // Buffers that all layers use in turn. rows x the widest that is needed.
 struct LinearScratch {
   float* dropped = nullptr;    // dropout(x), or its gradient
-  float* lora_d = nullptr;     // d_u
+  float* lora_d = nullptr;     // d_u of kMostParts layers
+  int64_t widest_rank = 0;     // columns of one of them
   float* overlay_u = nullptr;  // A x of an overlay, and its gradient
 };
 
@@ -43,13 +45,19 @@ struct LinearLayer {
   int64_t rank() const { return a.rows; }
 };
 
-// u: [rows, rank], kept for the backward pass; null without LoRA. `dropout_seed` null: no dropout.
-void linear_forward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& y, float* u,
+// One of the layers that read the same rows. u: [rows, rank], kept for the backward pass; null without LoRA.
+struct LayerUse {
+  const LinearLayer* layer;
+  Matrix y;  // backward: d_y
+  float* u;
+};
+
+// At most kMostParts layers. `dropout_seed` null: no dropout.
+void linear_forward(const Backend& backend, std::span<const LayerUse> uses, const Matrix& x,
                     const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments);
 
-// Adds to the layer's gradients; d_x (data null: not wanted) is overwritten, or added to.
-void linear_backward(const Backend& backend, const LinearLayer& layer, const Matrix& x, const Matrix& d_y,
-                     const Matrix& d_x, bool accumulate, float* u, const LinearScratch& scratch,
-                     const uint32_t* dropout_seed, Segments segments);
+// Adds to the layers' gradients; d_x (data null: not wanted) is overwritten.
+void linear_backward(const Backend& backend, std::span<const LayerUse> uses, const Matrix& x, const Matrix& d_x,
+                     const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments);
 
 }  // namespace oneround

@@ -54,6 +54,7 @@ class Parameters {
   Weight dense_weight(const Slot& slot) const {
     Weight weight = weight_of(dense(slot, values_));
     weight.transposed = slot.transposed;
+    weight.exact = true;
     return weight;
   }
 

@@ -21,14 +21,14 @@ void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_
     mine.attention = from->take<float>(attention_scratch(*this, longest_segment, shape));
   }
   // One block a row at most when every segment is one row long, or blocks of kDepth over the widest layer.
-  depth_blocks.reserve(static_cast<size_t>(max_rows + max_cols / kDepth + 1));
+  blocks.reserve(static_cast<size_t>(max_rows + 2 * kMostParts * (max_cols / kDepth + 2)));
 }
 
 namespace {
 
 class Cpu final : public CpuBackend {
  public:
-  Cpu(const Kernels& kernels, int threads) : context_(kernels, threads) {
+  Cpu(const Kernels& kernels, bool bf16, int threads) : context_(kernels, bf16, threads) {
     table_.self = &context_;
     table_.scratch_bytes = scratch_bytes;
     table_.embed = ops::embed;
@@ -46,6 +46,8 @@ class Cpu final : public CpuBackend {
     table_.linear = ops::linear;
     table_.linear_d_x = ops::linear_d_x;
     table_.linear_d_w = ops::linear_d_w;
+    table_.linear_parts = ops::linear_parts;
+    table_.linear_parts_d_x = ops::linear_parts_d_x;
     table_.linear_row = ops::linear_row;
     table_.linear_row_each = ops::linear_row_each;
     table_.rope = ops::rope;
@@ -55,6 +57,7 @@ class Cpu final : public CpuBackend {
     table_.swiglu = ops::swiglu;
     table_.swiglu_backward = ops::swiglu_backward;
     table_.dropout = ops::dropout;
+    table_.copy = ops::copy;
     table_.add = ops::add;
     table_.gather_rows = ops::gather_rows;
     table_.scatter_rows = ops::scatter_rows;
@@ -93,11 +96,26 @@ class Cpu final : public CpuBackend {
 
 }  // namespace
 
-std::unique_ptr<CpuBackend> CpuBackend::create(int threads, const char* isa) {
+namespace {
+
+const Kernels* chosen_kernels(const char* isa) {
   const char* forced = isa != nullptr ? isa : std::getenv("ONEROUND_ISA");
-  const Kernels* kernels = select_kernels(forced != nullptr && forced[0] != '\0' ? forced : nullptr);
+  return select_kernels(forced != nullptr && forced[0] != '\0' ? forced : nullptr);
+}
+
+}  // namespace
+
+bool CpuBackend::has_bf16(const char* isa) {
+  const Kernels* kernels = chosen_kernels(isa);
+  return kernels != nullptr && kernels->bf16_tile != nullptr;
+}
+
+std::unique_ptr<CpuBackend> CpuBackend::create(int threads, const char* isa, Compute compute) {
+  const Kernels* kernels = chosen_kernels(isa);
   if (kernels == nullptr || threads < 1) return nullptr;
-  return std::make_unique<Cpu>(*kernels, threads);
+  const bool bf16 = compute == Compute::bf16;
+  if (bf16 && kernels->bf16_tile == nullptr) return nullptr;
+  return std::make_unique<Cpu>(*kernels, bf16, threads);
 }
 
 }  // namespace oneround

@@ -13,18 +13,21 @@
 
 namespace oneround {
 
-// Depth of a block of a product's inner dimension. Part of the arithmetic: a sum over k is a chain of FMAs within a
-// block and blocks are added in order, so it must never depend on threads, caches or batching.
+// Most 32-bit units of a block of a product's inner dimension: one f32, or two bf16. Part of the arithmetic: a sum over
+// k is a chain within a block and blocks are added in order, so it must never depend on threads, caches or batching.
 constexpr int64_t kDepth = 256;
-// Depth of the blocks that are packed together, rows packed together, and panels of a column chunk: layout only.
+// Units of the blocks that are packed together, rows packed together, and panels of a column chunk: layout only.
 constexpr int64_t kGroupDepth = 2048;
 constexpr int64_t kGroupRows = 1008;  // a multiple of every tile height
 constexpr int64_t kChunkPanels = 4;
 constexpr int64_t kQueryBlock = 64;
 
-struct DepthBlock {
+// A block of depth of one left operand, and where it lies once it is packed.
+struct PackedBlock {
+  int left;
   int64_t first;
   int64_t count;
+  int64_t units_before;
 };
 
 struct WorkerScratch {
@@ -35,15 +38,16 @@ struct WorkerScratch {
 };
 
 struct CpuContext {
-  CpuContext(const Kernels& chosen, int threads) : kernels(chosen), pool(threads) {}
+  CpuContext(const Kernels& chosen, bool in_bf16, int threads) : kernels(chosen), bf16(in_bf16), pool(threads) {}
 
   const Kernels& kernels;
+  const bool bf16;  // products whose weight is not marked exact
   ThreadPool pool;
   Arena arena;
   float* packed_a = nullptr;
   float* row_sums = nullptr;  // linear_row_each: sums of 32 inputs each
   std::vector<WorkerScratch> scratch;
-  std::vector<DepthBlock> depth_blocks;
+  std::vector<PackedBlock> blocks;
 
   int64_t width() const { return 2 * kernels.vector_width; }
   int64_t panels(int64_t columns) const { return (columns + width() - 1) / width(); }

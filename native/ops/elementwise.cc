@@ -47,6 +47,14 @@ void add(void* self, const Matrix& x, const Matrix& y) {
   });
 }
 
+void copy(void* self, const Matrix& x, const Matrix& y) {
+  CpuContext& context = cpu(self);
+  context.for_row_blocks(y.rows, kRows, [&](int64_t first, int64_t count, int) {
+    for (int64_t m = first; m < first + count; m++)
+      std::memcpy(y.row(m), x.row(m), static_cast<size_t>(y.cols) * sizeof(float));
+  });
+}
+
 void fill_zero(void*, float* x, int64_t count) { std::memset(x, 0, static_cast<size_t>(count) * sizeof(float)); }
 
 }  // namespace oneround::ops

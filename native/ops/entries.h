@@ -9,6 +9,8 @@ namespace oneround::ops {
 void linear(void* self, const Matrix& x, const Weight& w, const Matrix& y, float scale, bool accumulate);
 void linear_d_x(void* self, const Matrix& d_y, const Weight& w, const Matrix& d_x, float scale, bool accumulate);
 void linear_d_w(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
+void linear_parts(void* self, const Matrix& x, const LinearPart* parts, int64_t count);
+void linear_parts_d_x(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate);
 
 // linear_row.cc
 void linear_row(void* self, const float* x, const Weight& w, float* y, float scale, bool accumulate);
@@ -60,6 +62,7 @@ void swiglu(void* self, const Matrix& gate, const Matrix& up, const Matrix& y);
 void swiglu_backward(void* self, const Matrix& gate, const Matrix& up, const Matrix& d_y, const Matrix& d_gate,
                      const Matrix& d_up);
 void add(void* self, const Matrix& x, const Matrix& y);
+void copy(void* self, const Matrix& x, const Matrix& y);
 void fill_zero(void* self, float* x, int64_t count);
 
 // dropout.cc

@@ -1,28 +1,94 @@
+#include <algorithm>
+
 #include "ops/entries.h"
 #include "ops/matmul.h"
 
 namespace oneround::ops {
 
+namespace {
+
+// Up to this many columns of x (a small rank) the product is turned, so that the wide operand is read where it lies.
+constexpr int64_t kThin = 64;
+
+bool in_bf16(const CpuContext& context, const Weight& w) { return context.bf16 && !w.exact; }
+bool all_in_bf16(const CpuContext& context, const LinearPart* parts, int64_t count) {
+  return std::all_of(parts, parts + count, [&](const LinearPart& part) { return in_bf16(context, part.w); });
+}
+Left rows_of_left(const Matrix& x, bool bf16) { return {x.data, x.stride, 1, x.cols, {}, bf16}; }
+RowSource forward_source(const Weight& w) { return w.transposed ? rows_of(w) : columns_of(w); }
+RowSource backward_source(const Weight& w) { return w.transposed ? columns_of(w) : rows_of(w); }
+Output to(const Matrix& c, bool accumulate, Right right) {
+  return {c.cols, c.data, c.stride, accumulate, false, 1, {right}};
+}
+
+}  // namespace
+
 void linear(void* self, const Matrix& x, const Weight& w, const Matrix& y, float scale, bool accumulate) {
   CpuContext& context = cpu(self);
-  multiply(context,
-           {x.rows, w.out(), x.data, x.stride, 1, w.transposed ? rows_of(w) : columns_of(w), y.data, y.stride, scale,
-            accumulate},
-           blocks_over(context, w.in()));
+  const Left left = rows_of_left(x, in_bf16(context, w));
+  const Output output = to(y, accumulate, {0, forward_source(w), scale});
+  multiply(context, x.rows, {&left, 1}, {&output, 1});
 }
 
 void linear_d_x(void* self, const Matrix& d_y, const Weight& w, const Matrix& d_x, float scale, bool accumulate) {
   CpuContext& context = cpu(self);
-  multiply(context,
-           {d_y.rows, w.in(), d_y.data, d_y.stride, 1, w.transposed ? columns_of(w) : rows_of(w), d_x.data, d_x.stride,
-            scale, accumulate},
-           blocks_over(context, w.out()));
+  const Left left = rows_of_left(d_y, in_bf16(context, w));
+  const Output output = to(d_x, accumulate, {0, backward_source(w), scale});
+  multiply(context, d_y.rows, {&left, 1}, {&output, 1});
 }
 
 void linear_d_w(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments) {
   CpuContext& context = cpu(self);
-  multiply(context, {d_y.cols, x.cols, d_y.data, 1, d_y.stride, rows_of(x), d_w.data, d_w.stride, scale, true},
-           blocks_over(context, segments));
+  const bool turned = x.cols < d_y.cols && x.cols <= kThin;
+  const Matrix &rows = turned ? x : d_y, &columns = turned ? d_y : x;
+  const Left left{rows.data, 1, rows.stride, 0, segments, context.bf16};
+  const Output output{columns.cols, d_w.data, d_w.stride, true, turned, 1, {{0, rows_of(columns), scale}}};
+  multiply(context, rows.cols, {&left, 1}, {&output, 1});
+}
+
+// Left operands: x, then each u_i. First u_i = x a_i', then y_i = x w_i' + scale_i u_i b_i'.
+void linear_parts(void* self, const Matrix& x, const LinearPart* parts, int64_t count) {
+  CpuContext& context = cpu(self);
+  const bool bf16 = all_in_bf16(context, parts, count);
+  Left lefts[kMostParts + 1] = {rows_of_left(x, bf16)};
+  Output inner[kMostParts], outer[kMostParts];
+  size_t left_count = 1, inner_count = 0;
+  for (int64_t i = 0; i < count; i++) {
+    const LinearPart& part = parts[i];
+    Output& output = outer[i];
+    output = to(part.y, false, {0, forward_source(part.w), 1.0f});
+    if (part.u.data == nullptr) continue;
+    inner[inner_count++] = to(part.u, false, {0, forward_source(part.a), 1.0f});
+    output.rights[output.right_count++] = {static_cast<int>(left_count), forward_source(part.b), part.scale};
+    lefts[left_count++] = rows_of_left(part.u, bf16);
+  }
+  multiply_through(context, x.rows, {lefts, left_count}, 1, {inner, inner_count}, {outer, static_cast<size_t>(count)});
+}
+
+// Left operands: each d_y_i, then each d_u_i. First d_u_i = scale_i d_y_i b_i, then d_x (+)= sum of d_y_i w_i + d_u_i
+// a_i.
+void linear_parts_d_x(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate) {
+  CpuContext& context = cpu(self);
+  const bool bf16 = all_in_bf16(context, parts, count);
+  Left lefts[2 * kMostParts];
+  Output inner[kMostParts];
+  Output output{d_x.cols, d_x.data, d_x.stride, accumulate, false, 0, {}};
+  size_t left_count = 0, inner_count = 0;
+  const auto add = [&](const Matrix& a, const Weight& b) {
+    output.rights[output.right_count++] = {static_cast<int>(left_count), backward_source(b), 1.0f};
+    lefts[left_count++] = rows_of_left(a, bf16);
+  };
+  for (int64_t i = 0; i < count; i++) {
+    if (parts[i].u.data != nullptr)
+      inner[inner_count++] =
+          to(parts[i].u, false, {static_cast<int>(left_count), backward_source(parts[i].b), parts[i].scale});
+    add(parts[i].y, parts[i].w);
+  }
+  for (int64_t i = 0; i < count; i++)
+    if (parts[i].u.data != nullptr) add(parts[i].u, parts[i].a);
+  const std::span<const Output> outer(&output, d_x.data == nullptr ? 0 : 1);
+  multiply_through(context, parts[0].y.rows, {lefts, left_count}, static_cast<size_t>(count), {inner, inner_count},
+                   outer);
 }
 
 }  // namespace oneround::ops

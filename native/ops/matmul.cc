@@ -7,98 +7,195 @@ namespace oneround {
 namespace {
 
 constexpr int kMaxWidth = 32;
+// Depths of quantised weights are converted 32 at a time.
+constexpr int64_t kDepthStep = 32;
 
-// A group of consecutive depth blocks whose rows of a are packed together.
-struct Group {
-  const DepthBlock* blocks;
-  int64_t count;
-  int64_t depth;
+int64_t units_of(const Left& left, int64_t count) { return left.bf16 ? (count + 1) / 2 : count; }
+
+// Rows as tile heights: tall panels, then short ones for what is left.
+class RowPanels {
+ public:
+  RowPanels(const Kernels& kernels, int64_t rows) : rows_(rows), tall_rows_(kernels.tile_rows) {
+    short_rows_ = kernels.short_rows;
+    tall_ = rows / tall_rows_;
+    int64_t left = rows % tall_rows_;
+    if (rows > tall_rows_ && rows <= 2 * short_rows_) {
+      tall_ = 0;
+      left = rows;
+    } else if (left > short_rows_) {
+      tall_++;
+      left = 0;
+    }
+    short_ = (left + short_rows_ - 1) / short_rows_;
+  }
+  int64_t count() const { return tall_ + short_; }
+  int64_t padded() const { return tall_ * tall_rows_ + short_ * short_rows_; }
+  int64_t first(int64_t panel) const {
+    return panel < tall_ ? panel * tall_rows_ : tall_ * tall_rows_ + (panel - tall_) * short_rows_;
+  }
+  int height(int64_t panel) const { return static_cast<int>(panel < tall_ ? tall_rows_ : short_rows_); }
+  int rows(int64_t panel) const { return static_cast<int>(std::min<int64_t>(height(panel), rows_ - first(panel))); }
+
+ private:
+  int64_t rows_, tall_rows_, short_rows_ = 0, tall_ = 0, short_ = 0;
 };
 
-Group next_group(const std::vector<DepthBlock>& blocks, size_t first) {
-  Group group{&blocks[first], 0, 0};
-  while (first + static_cast<size_t>(group.count) < blocks.size()) {
-    const int64_t more = blocks[first + static_cast<size_t>(group.count)].count;
-    if (group.count > 0 && group.depth + more > kGroupDepth) break;
-    group.depth += more;
-    group.count++;
+// Rows [first, first + panels.rows) of all operands, and which blocks of context.blocks are at hand.
+struct Part {
+  int64_t m;
+  int64_t first_row;
+  RowPanels panels;
+  std::span<const Left> lefts;
+  size_t first_block = 0;
+  size_t end_block = 0;
+};
+
+void add_blocks(std::vector<PackedBlock>& blocks, int index, const Left& left, int64_t start, int64_t depth) {
+  const int64_t most = left.bf16 ? 2 * kDepth : kDepth;
+  const int64_t parts = (depth + most - 1) / most;
+  if (parts == 0) return;
+  const int64_t even = ((depth + parts - 1) / parts + kDepthStep - 1) / kDepthStep * kDepthStep;
+  for (int64_t at = 0; at < depth; at += even) blocks.push_back({index, start + at, std::min(even, depth - at), 0});
+}
+
+// Fills context.blocks; where each lies is counted from the start of its group.
+void list_blocks(CpuContext& context, std::span<const Left> lefts) {
+  context.blocks.clear();
+  for (size_t i = 0; i < lefts.size(); i++) {
+    const Left& left = lefts[i];
+    if (left.segments.data == nullptr) {
+      add_blocks(context.blocks, static_cast<int>(i), left, 0, left.depth);
+      continue;
+    }
+    for (int64_t s = 0; s < left.segments.count; s++)
+      add_blocks(context.blocks, static_cast<int>(i), left, left.segments.data[s].first, left.segments.data[s].count);
   }
-  return group;
 }
 
-// Columns too few to pay for packing a: each worker takes a share of the rows and reads a where it lies.
-void multiply_thin(CpuContext& context, const Product& p, const std::vector<DepthBlock>& blocks) {
+// As many blocks from `first` as fit the packed rows; returns the end.
+size_t place_group(CpuContext& context, std::span<const Left> lefts, size_t first) {
+  int64_t units = 0;
+  size_t end = first;
+  for (; end < context.blocks.size(); end++) {
+    PackedBlock& block = context.blocks[end];
+    const int64_t more = units_of(lefts[static_cast<size_t>(block.left)], block.count);
+    if (end > first && units + more > kGroupDepth) break;
+    block.units_before = units;
+    units += more;
+  }
+  return end;
+}
+
+void pack_lefts(CpuContext& context, const Part& part) {
   const Kernels& kernels = context.kernels;
-  const int vectors = p.n <= kernels.vector_width ? 1 : 2;
-  const int width = vectors * kernels.vector_width;
-  const int64_t panels = (p.m + kernels.tile_rows - 1) / kernels.tile_rows;
-  const int64_t parts = std::min<int64_t>(panels, context.pool.threads());
-  context.pool.for_each(parts, [&](int64_t part, int worker) {
-    const WorkerScratch& scratch = context.scratch[static_cast<size_t>(worker)];
-    const int64_t first_row = panels * part / parts * kernels.tile_rows;
-    const int64_t end_row = std::min(p.m, panels * (part + 1) / parts * kernels.tile_rows);
-    bool accumulate = p.accumulate;
-    for (const DepthBlock& block : blocks) {
-      const uint8_t* rows[kDepth];
-      const int64_t row_count = p.b.rows_are_columns ? p.n : block.count;
-      for (int64_t r = 0; r < row_count; r++) rows[r] = p.b.row(p.b.rows_are_columns ? r : block.first + r);
-      if (p.b.rows_are_columns)
-        kernels.pack_rows_as_columns(p.b.type, rows, static_cast<int>(p.n), block.first, block.count, width, scratch.b,
-                                     scratch.converted);
+  const RowPanels& panels = part.panels;
+  context.pool.for_each(panels.count(), [&](int64_t panel, int) {
+    const int64_t i = panels.first(panel);
+    const int height = panels.height(panel), m = panels.rows(panel);
+    for (size_t b = part.first_block; b < part.end_block; b++) {
+      const PackedBlock& block = context.blocks[b];
+      const Left& left = part.lefts[static_cast<size_t>(block.left)];
+      const float* from = left.a + (part.first_row + i) * left.row_step + block.first * left.k_step;
+      float* to = context.packed_a + block.units_before * panels.padded() + i * units_of(left, block.count);
+      if (left.bf16)
+        kernels.bf16_pack_left(from, left.row_step, left.k_step, m, height, block.count,
+                               reinterpret_cast<uint32_t*>(to));
       else
-        kernels.pack_rows(p.b.type, rows, block.count, 0, static_cast<int>(p.n), width, scratch.b);
-      for (int64_t i = first_row; i < end_row; i += kernels.tile_rows) {
-        const int m = static_cast<int>(std::min<int64_t>(kernels.tile_rows, end_row - i));
-        const float* a = p.a + i * p.a_row_step + block.first * p.a_k_step;
-        int64_t row_step = p.a_row_step, k_step = p.a_k_step;
-        if (m < kernels.tile_rows) {
-          kernels.pack_a(a, row_step, k_step, m, block.count, scratch.a_edge);
-          a = scratch.a_edge;
-          row_step = 1;
-          k_step = kernels.tile_rows;
-        }
-        kernels.tile(block.count, a, row_step, k_step, scratch.b, vectors, p.c + i * p.c_stride, p.c_stride, m,
-                     static_cast<int>(p.n), p.scale, accumulate);
-      }
+        kernels.pack_a(from, left.row_step, left.k_step, m, height, block.count, to);
+    }
+  });
+}
+
+// Columns [first_column, first_column + columns) of one block of b, in panels of `width`.
+void pack_right(const CpuContext& context, const WorkerScratch& scratch, const Left& left, const RowSource& b,
+                const PackedBlock& block, int64_t first_column, int64_t columns, int64_t width) {
+  const Kernels& kernels = context.kernels;
+  const uint8_t* rows[2 * kDepth];
+  if (!b.rows_are_columns)
+    for (int64_t k = 0; k < block.count; k++) rows[k] = b.row(block.first + k);
+  for (int64_t j = 0; j < columns; j += width) {
+    const int n = static_cast<int>(std::min(width, columns - j)), wide = static_cast<int>(width);
+    float* out = scratch.b + j * units_of(left, block.count);
+    uint32_t* pairs = reinterpret_cast<uint32_t*>(out);
+    if (b.rows_are_columns) {
+      for (int at = 0; at < n; at++) rows[at] = b.row(first_column + j + at);
+      if (left.bf16)
+        kernels.bf16_pack_rows_as_columns(b.type, rows, n, block.first, block.count, wide, pairs);
+      else
+        kernels.pack_rows_as_columns(b.type, rows, n, block.first, block.count, wide, out, scratch.converted);
+    } else if (left.bf16) {
+      kernels.bf16_pack_rows(b.type, rows, block.count, first_column + j, n, wide, pairs);
+    } else {
+      kernels.pack_rows(b.type, rows, block.count, first_column + j, n, wide, out);
+    }
+  }
+}
+
+struct Tile {
+  int64_t units;
+  const float* a;
+  int rows;
+  const float* b;
+  int vectors;
+  int m, n;
+  float scale;
+};
+
+void run_tile(const Kernels& kernels, bool bf16, const Tile& t, float* c, int64_t c_stride, bool accumulate) {
+  if (bf16)
+    kernels.bf16_tile(t.units, reinterpret_cast<const uint32_t*>(t.a), t.rows, reinterpret_cast<const uint32_t*>(t.b),
+                      t.vectors, c, c_stride, t.m, t.n, t.scale, accumulate);
+  else
+    kernels.tile(t.units, t.a, 1, t.rows, t.rows, t.b, t.vectors, c, c_stride, t.m, t.n, t.scale, accumulate);
+}
+
+// c[j,i] (+)= the tile
+void run_turned(const Kernels& kernels, bool bf16, const Tile& t, float* c, int64_t c_stride, bool accumulate) {
+  constexpr int kMostRows = 16;
+  float sums[kMostRows * kMaxWidth];
+  run_tile(kernels, bf16, t, sums, kMaxWidth, false);
+  for (int j = 0; j < t.n; j++)
+    for (int i = 0; i < t.m; i++) {
+      float& to = c[j * c_stride + i];
+      to = accumulate ? to + sums[i * kMaxWidth + j] : sums[i * kMaxWidth + j];
+    }
+}
+
+// One chunk of an output's columns against row panels [first_panel, end_panel).
+void multiply_chunk(CpuContext& context, const WorkerScratch& scratch, const Part& part, const Output& output,
+                    int64_t first_panel, int64_t end_panel, int64_t first_column, int64_t columns) {
+  const Kernels& kernels = context.kernels;
+  const int vectors = output.n <= kernels.vector_width ? 1 : 2;
+  const int64_t width = vectors * kernels.vector_width;
+  bool accumulate = output.accumulate;
+  for (size_t b = 0; b < part.end_block; b++) {
+    const PackedBlock& block = context.blocks[b];
+    const Right* right = nullptr;
+    for (int r = 0; r < output.right_count; r++)
+      if (output.rights[r].left == block.left) right = &output.rights[r];
+    if (right == nullptr) continue;
+    if (b < part.first_block) {
       accumulate = true;
+      continue;
     }
-  });
-}
-
-void pack_group(CpuContext& context, const Product& p, const Group& group, int64_t first_row, int64_t rows) {
-  const Kernels& kernels = context.kernels;
-  const int64_t panels = (rows + kernels.tile_rows - 1) / kernels.tile_rows, padded = panels * kernels.tile_rows;
-  context.pool.for_each(panels, [&](int64_t panel, int) {
-    const int64_t i = panel * kernels.tile_rows;
-    const int m = static_cast<int>(std::min<int64_t>(kernels.tile_rows, rows - i));
-    int64_t depth_before = 0;
-    for (int64_t b = 0; b < group.count; b++) {
-      const DepthBlock& block = group.blocks[b];
-      kernels.pack_a(p.a + (first_row + i) * p.a_row_step + block.first * p.a_k_step, p.a_row_step, p.a_k_step, m,
-                     block.count, context.packed_a + depth_before * padded + i * block.count);
-      depth_before += block.count;
-    }
-  });
-}
-
-// One chunk of columns against rows [first_panel, end_panel) of the packed group.
-void multiply_chunk(CpuContext& context, const WorkerScratch& scratch, const Product& p, const Group& group,
-                    int64_t first_row, int64_t rows, int64_t first_panel, int64_t end_panel, int64_t first_column,
-                    int64_t columns, bool accumulate) {
-  const Kernels& kernels = context.kernels;
-  const int64_t width = context.width();
-  const int64_t padded = (rows + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows;
-  int64_t depth_before = 0;
-  for (int64_t b = 0; b < group.count; b++) {
-    const DepthBlock& block = group.blocks[b];
-    pack_panels(context, scratch, p.b, block.first, block.count, first_column, columns, scratch.b);
-    const float* packed = context.packed_a + depth_before * padded;
+    const Left& left = part.lefts[static_cast<size_t>(block.left)];
+    const int64_t units = units_of(left, block.count);
+    pack_right(context, scratch, left, right->b, block, first_column, columns, width);
+    const float* packed = context.packed_a + block.units_before * part.panels.padded();
     const auto one_tile = [&](int64_t panel, int64_t j) {
-      const int64_t i = panel * kernels.tile_rows;
-      const int m = static_cast<int>(std::min<int64_t>(kernels.tile_rows, rows - i));
-      kernels.tile(block.count, packed + i * block.count, 1, kernels.tile_rows, scratch.b + j * block.count, 2,
-                   p.c + (first_row + i) * p.c_stride + first_column + j, p.c_stride, m,
-                   static_cast<int>(std::min(width, columns - j)), p.scale, accumulate || b > 0);
+      const int64_t i = part.panels.first(panel), row = part.first_row + i, column = first_column + j;
+      const Tile tile{units,
+                      packed + i * units,
+                      part.panels.height(panel),
+                      scratch.b + j * units,
+                      vectors,
+                      part.panels.rows(panel),
+                      static_cast<int>(std::min(width, columns - j)),
+                      right->scale};
+      if (output.c_transposed)
+        run_turned(kernels, left.bf16, tile, output.c + column * output.c_stride + row, output.c_stride, accumulate);
+      else
+        run_tile(kernels, left.bf16, tile, output.c + row * output.c_stride + column, output.c_stride, accumulate);
     };
     // The operand that fits the first-level cache stays; the other streams from the second.
     if (width > 16) {
@@ -108,115 +205,86 @@ void multiply_chunk(CpuContext& context, const WorkerScratch& scratch, const Pro
       for (int64_t j = 0; j < columns; j += width)
         for (int64_t panel = first_panel; panel < end_panel; panel++) one_tile(panel, j);
     }
-    depth_before += block.count;
+    accumulate = true;
+  }
+}
+
+// How an output is divided among tasks.
+struct Division {
+  int64_t panels, chunks, row_parts;
+};
+
+Division divide(const CpuContext& context, const Part& part, const Output& output) {
+  const int64_t threads = context.pool.threads(), panels = context.panels(output.n);
+  int64_t chunks = (panels + kChunkPanels - 1) / kChunkPanels;
+  chunks = std::min(panels, (chunks + threads - 1) / threads * threads);
+  return {panels, chunks, chunks >= threads ? 1 : std::min(part.panels.count(), threads)};
+}
+
+void run_outputs(CpuContext& context, const Part& part, std::span<const Output> outputs) {
+  int64_t tasks = 0;
+  for (const Output& output : outputs) {
+    const Division d = divide(context, part, output);
+    tasks += d.chunks * d.row_parts;
+  }
+  context.pool.for_each(tasks, [&](int64_t task, int worker) {
+    for (const Output& output : outputs) {
+      const Division d = divide(context, part, output);
+      if (task >= d.chunks * d.row_parts) {
+        task -= d.chunks * d.row_parts;
+        continue;
+      }
+      const int64_t chunk = task / d.row_parts, share = task % d.row_parts, rows = part.panels.count();
+      const int64_t first = d.panels * chunk / d.chunks * context.width();
+      const int64_t end = std::min(output.n, d.panels * (chunk + 1) / d.chunks * context.width());
+      return multiply_chunk(context, context.scratch[static_cast<size_t>(worker)], part, output,
+                            rows * share / d.row_parts, rows * (share + 1) / d.row_parts, first, end - first);
+    }
+  });
+}
+
+Part rows_from(const CpuContext& context, int64_t m, int64_t first_row, std::span<const Left> lefts) {
+  return {m, first_row, RowPanels(context.kernels, std::min(kGroupRows, m - first_row)), lefts};
+}
+
+void multiply_rows(CpuContext& context, Part part, std::span<const Output> outputs) {
+  list_blocks(context, part.lefts);
+  while (part.end_block < context.blocks.size()) {
+    part.first_block = part.end_block;
+    part.end_block = place_group(context, part.lefts, part.first_block);
+    pack_lefts(context, part);
+    run_outputs(context, part, outputs);
   }
 }
 
 }  // namespace
 
-RowSource columns_of(const Weight& w) {
-  return {static_cast<const uint8_t*>(w.data), static_cast<int>(w.type), row_bytes(w.type, w.cols),
-          w.interleaved_heads == 0 ? nullptr : &w, true};
-}
-RowSource rows_of(const Weight& w) {
-  RowSource source = columns_of(w);
-  source.rows_are_columns = false;
-  return source;
-}
-RowSource columns_of(const Matrix& m) {
-  return {reinterpret_cast<const uint8_t*>(m.data), static_cast<int>(Type::f32), m.stride * 4, nullptr, true};
-}
-RowSource rows_of(const Matrix& m) {
-  return {reinterpret_cast<const uint8_t*>(m.data), static_cast<int>(Type::f32), m.stride * 4, nullptr, false};
+void multiply(CpuContext& context, int64_t m, std::span<const Left> lefts, std::span<const Output> outputs) {
+  for (int64_t first = 0; first < m; first += kGroupRows)
+    multiply_rows(context, rows_from(context, m, first, lefts), outputs);
 }
 
-void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first,
-                 int64_t count, int64_t first_column, int64_t n, float* out) {
-  const int64_t width = context.width();
-  for (int64_t j = 0; j < n; j += width) {
-    const int columns = static_cast<int>(std::min(width, n - j));
-    float* panel = out + j * count;
-    if (b.rows_are_columns) {
-      const uint8_t* rows[kMaxWidth];
-      for (int64_t at = 0; at < columns; at++) rows[at] = b.row(first_column + j + at);
-      context.kernels.pack_rows_as_columns(b.type, rows, columns, first, count, static_cast<int>(width), panel,
-                                           scratch.converted);
-    } else {
-      for (int64_t done = 0; done < count; done += kDepth) {
-        const uint8_t* rows[kDepth];
-        const int64_t part = std::min(kDepth, count - done);
-        for (int64_t k = 0; k < part; k++) rows[k] = b.row(first + done + k);
-        context.kernels.pack_rows(b.type, rows, part, first_column + j, columns, static_cast<int>(width),
-                                  panel + done * width);
-      }
+void multiply_through(CpuContext& context, int64_t m, std::span<const Left> lefts, size_t ready,
+                      std::span<const Output> inner, std::span<const Output> outer) {
+  for (int64_t first = 0; first < m; first += kGroupRows) {
+    Part part = rows_from(context, m, first, lefts);
+    list_blocks(context, lefts);
+    if (place_group(context, lefts, 0) < context.blocks.size()) {
+      // Too deep to be packed at once: the ready operands are packed twice.
+      multiply_rows(context, rows_from(context, m, first, lefts.first(ready)), inner);
+      multiply_rows(context, part, outer);
+      continue;
     }
+    while (part.end_block < context.blocks.size() && context.blocks[part.end_block].left < static_cast<int>(ready))
+      part.end_block++;
+    pack_lefts(context, part);
+    run_outputs(context, part, inner);
+    part.first_block = part.end_block;
+    part.end_block = context.blocks.size();
+    pack_lefts(context, part);
+    part.first_block = 0;
+    run_outputs(context, part, outer);
   }
-}
-
-void multiply_packed(const CpuContext& context, const WorkerScratch& scratch, int64_t m, int64_t n, int64_t count,
-                     const float* a, int64_t a_row_step, int64_t a_k_step, const float* packed, int64_t packed_count,
-                     float* c, int64_t c_stride, float scale, bool accumulate) {
-  const Kernels& kernels = context.kernels;
-  const int64_t width = context.width();
-  for (int64_t i = 0; i < m; i += kernels.tile_rows) {
-    const int rows = static_cast<int>(std::min<int64_t>(kernels.tile_rows, m - i));
-    const float* panel = a + i * a_row_step;
-    int64_t row_step = a_row_step, k_step = a_k_step;
-    if (rows < kernels.tile_rows) {
-      kernels.pack_a(panel, row_step, k_step, rows, count, scratch.a_edge);
-      panel = scratch.a_edge;
-      row_step = 1;
-      k_step = kernels.tile_rows;
-    }
-    for (int64_t j = 0; j < n; j += width)
-      kernels.tile(count, panel, row_step, k_step, packed + j * packed_count, 2, c + i * c_stride + j, c_stride, rows,
-                   static_cast<int>(std::min(width, n - j)), scale, accumulate);
-  }
-}
-
-void multiply(CpuContext& context, const Product& p, const std::vector<DepthBlock>& blocks) {
-  if (p.m == 0 || p.n == 0 || blocks.empty()) return;
-  if (p.n <= context.width()) return multiply_thin(context, p, blocks);
-  const Kernels& kernels = context.kernels;
-  const int64_t threads = context.pool.threads(), panels = context.panels(p.n);
-  int64_t chunks = (panels + kChunkPanels - 1) / kChunkPanels;
-  chunks = std::min(panels, (chunks + threads - 1) / threads * threads);
-  for (int64_t first_row = 0; first_row < p.m; first_row += kGroupRows) {
-    const int64_t rows = std::min(kGroupRows, p.m - first_row);
-    const int64_t row_panels = (rows + kernels.tile_rows - 1) / kernels.tile_rows;
-    const int64_t row_parts = chunks >= threads ? 1 : std::min(row_panels, threads);
-    for (size_t next = 0; next < blocks.size();) {
-      const Group group = next_group(blocks, next);
-      pack_group(context, p, group, first_row, rows);
-      const bool accumulate = p.accumulate || next > 0;
-      context.pool.for_each(chunks * row_parts, [&](int64_t task, int worker) {
-        const int64_t chunk = task / row_parts, part = task % row_parts;
-        const int64_t first_column = panels * chunk / chunks * context.width();
-        const int64_t end_column = std::min(p.n, panels * (chunk + 1) / chunks * context.width());
-        multiply_chunk(context, context.scratch[static_cast<size_t>(worker)], p, group, first_row, rows,
-                       row_panels * part / row_parts, row_panels * (part + 1) / row_parts, first_column,
-                       end_column - first_column, accumulate);
-      });
-      next += static_cast<size_t>(group.count);
-    }
-  }
-}
-
-const std::vector<DepthBlock>& blocks_over(CpuContext& context, int64_t depth) {
-  context.depth_blocks.clear();
-  for (int64_t first = 0; first < depth; first += kDepth)
-    context.depth_blocks.push_back({first, std::min(kDepth, depth - first)});
-  return context.depth_blocks;
-}
-
-const std::vector<DepthBlock>& blocks_over(CpuContext& context, Segments segments) {
-  context.depth_blocks.clear();
-  for (int64_t s = 0; s < segments.count; s++) {
-    const Segment& segment = segments.data[s];
-    for (int64_t at = 0; at < segment.count; at += kDepth)
-      context.depth_blocks.push_back({segment.first + at, std::min(kDepth, segment.count - at)});
-  }
-  return context.depth_blocks;
 }
 
 }  // namespace oneround

@@ -1,5 +1,7 @@
-// c[i,j] (+)= scale * sum_k a[i,k] b[k,j], with b read from any storage type.
+// c[i,j] (+)= sum over terms of scale * sum_k a[i,k] b[k,j], with b read from any storage type.
 #pragma once
+
+#include <span>
 
 #include "ops/cpu_context.h"
 
@@ -20,25 +22,41 @@ RowSource rows_of(const Weight& w);     // b = w
 RowSource columns_of(const Matrix& m);
 RowSource rows_of(const Matrix& m);
 
-struct Product {
-  int64_t m, n;
+// A first operand [m, depth]; one of its steps is 1. It is packed once for all outputs that use it. The sum over k runs
+// through blocks of even size, over [0, depth) or over each segment from its own start.
+struct Left {
   const float* a;
-  int64_t a_row_step, a_k_step;
-  RowSource b;
-  float* c;
-  int64_t c_stride;
-  float scale;
-  bool accumulate;
+  int64_t row_step, k_step;
+  int64_t depth;
+  Segments segments;  // data null: the whole depth
+  bool bf16;          // operands rounded to bf16, sums in f32
 };
 
-// The sum over k runs through `blocks` in order; each is at most kDepth long.
-void multiply(CpuContext& context, const Product& product, const std::vector<DepthBlock>& blocks);
+struct Right {
+  int left;  // index into the list of left operands
+  RowSource b;
+  float scale;
+};
 
-// Blocks of kDepth over [0, depth), and over each segment from its own start. Both reuse context.depth_blocks.
-const std::vector<DepthBlock>& blocks_over(CpuContext& context, int64_t depth);
-const std::vector<DepthBlock>& blocks_over(CpuContext& context, Segments segments);
+// The rights' terms are added in the order of their left operands.
+constexpr int kMostRights = 8;
+struct Output {
+  int64_t n;
+  float* c;
+  int64_t c_stride;
+  bool accumulate;
+  bool c_transposed;  // c[j,i] instead of c[i,j]
+  int right_count;
+  Right rights[kMostRights];
+};
 
-// --- inside one worker ---
+void multiply(CpuContext& context, int64_t m, std::span<const Left> lefts, std::span<const Output> outputs);
+
+// First `inner` from the first `ready` left operands, then `outer` from all; the others may be what `inner` made.
+void multiply_through(CpuContext& context, int64_t m, std::span<const Left> lefts, size_t ready,
+                      std::span<const Output> inner, std::span<const Output> outer);
+
+// --- inside one worker, f32 ---
 
 // Packs rows [first, first + count) x columns [0, n) of b: panel p at out + p * count * width.
 void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first,

@@ -57,7 +57,10 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   if (Status s = Parameters::plan(*base, options.slots, &session->parameters_); !s.is_ok()) return s;
   for (Overlay& overlay : options.overlays)
     if (Status s = prepare_overlay(*base, &overlay); !s.is_ok()) return s;
-  session->backend_ = CpuBackend::create(options.threads, nullptr);
+  if (options.compute == Compute::bf16 && !CpuBackend::has_bf16(nullptr))
+    return Status::error(Code::unsupported, "compute is bf16, and the instruction set in use has no bf16 products",
+                         "Leave compute at auto, or set it to f32.");
+  session->backend_ = CpuBackend::create(options.threads, nullptr, options.compute);
   if (session->backend_ == nullptr)
     return Status::error(Code::unsupported, "ONEROUND_ISA names an instruction set that this machine lacks",
                          "Unset ONEROUND_ISA or name one that `oneround devices` lists.");
@@ -66,6 +69,7 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
     return refuse("longestExample is " + std::to_string(options.longest_example) + ", the base has " +
                       std::to_string(positions) + " positions",
                   "Lower the cutoff.");
+  if (options.profile) session->profiled_ = std::make_unique<ProfiledBackend>(session->backend_->table());
   session->base_ = std::move(base);
   session->options_ = std::move(options);
   const SessionOptions& o = session->options_;
@@ -183,6 +187,10 @@ Status Session::check_parents(const Batch& batch) const {
     ends.push_back(end);
   }
   return Status::ok();
+}
+
+std::vector<OperationProfile> Session::take_profile() {
+  return profiled_ == nullptr ? std::vector<OperationProfile>() : profiled_->take();
 }
 
 }  // namespace oneround

@@ -8,6 +8,7 @@
 
 #include "models/decoder.h"
 #include "ops/cpu_backend.h"
+#include "ops/profiled_backend.h"
 
 namespace oneround {
 
@@ -15,12 +16,14 @@ struct SessionOptions {
   std::vector<Slot> slots;
   std::vector<Overlay> overlays;
   int threads = 1;
+  Compute compute = Compute::f32;
   int64_t rows_per_pass = 0;
   int64_t longest_example = 0;
   bool training = true;
   bool recompute = false;  // keep only each block's input and compute the block again in the backward pass
   int64_t cache = 0;       // tokens of the generation cache of one sequence; 0: none
   int64_t sequences = 1;   // texts that the cache holds side by side
+  bool profile = false;    // measure every operation of gradients, steps and evaluations
   // Room for what a strategy adds to the gradient (train/local_terms.h): parameters to stay near, a correction.
   bool anchored = false, corrected = false;
 };
@@ -64,7 +67,12 @@ class Session {
   static Status budget_of(std::shared_ptr<const BaseWeights> base, SessionOptions options, MemoryBudget* out);
 
   const MemoryBudget& budget() const { return budget_; }
+  Compute compute() const { return options_.compute; }
+  // Operations since the last call; empty where nothing is measured.
+  std::vector<OperationProfile> take_profile();
   Parameters& parameters() { return *parameters_; }
+  const Parameters& parameters() const { return *parameters_; }
+  const Backend& backend() const { return profiled_ == nullptr ? backend_->table() : profiled_->table(); }
   const BaseWeights& base() const { return *base_; }
   void load_base();
   // Null where the session was not opened with it; else as many numbers as there are parameters.
@@ -102,7 +110,9 @@ class Session {
   std::shared_ptr<const BaseWeights> base_;
   SessionOptions options_;
   std::unique_ptr<Parameters> parameters_;
+
   std::unique_ptr<CpuBackend> backend_;
+  std::unique_ptr<ProfiledBackend> profiled_;
   std::unique_ptr<Decoder> decoder_;
   KvCache cache_;
   std::vector<Segment> segments_;

@@ -37,7 +37,7 @@ Status Session::gradient(const Batch& batch, uint32_t seed, const std::atomic<bo
   if (!options_.training)
     return Status::error(Code::argument, "the session was opened for scoring", "Open it with training.");
   if (!batch.parents.empty()) return Status::error(Code::argument, "the batch has parents", "Train on whole examples.");
-  const Backend& backend = backend_->table();
+  const Backend& backend = this->backend();
   out->tokens = std::count_if(batch.labels.begin(), batch.labels.end(), [](int32_t label) { return label >= 0; });
   if (out->tokens == 0)
     return Status::error(Code::argument, "the batch has no trained token", "Leave out examples without completion.");
@@ -65,7 +65,7 @@ Status Session::gradient(const Batch& batch, uint32_t seed, const std::atomic<bo
 
 // Weight decay touches matrices only, never norm weights; a slot that names its own takes that.
 void Session::optimize(const StepOptions& o, double gradient_norm) {
-  const Backend& backend = backend_->table();
+  const Backend& backend = this->backend();
   const double clip = o.clip_norm > 0 && gradient_norm > o.clip_norm ? o.clip_norm / gradient_norm : 1.0;
   const int64_t step = ++parameters_->steps;
   for (const Slot& slot : parameters_->slots()) {
@@ -108,8 +108,8 @@ Status Session::evaluate(const Batch& batch, const std::atomic<bool>& abort, std
   tokens->assign(batch.lengths.size(), 0);
   return for_passes(batch, [&](int64_t first_row, size_t first_example, Segments segments) {
     const int32_t* labels = batch.labels.data() + first_row;
-    if (Status s = decoder_->losses(backend_->table(), batch.ids.data() + first_row, labels, segments,
-                                    row_losses_.data(), abort);
+    if (Status s =
+            decoder_->losses(backend(), batch.ids.data() + first_row, labels, segments, row_losses_.data(), abort);
         !s.is_ok())
       return s;
     for (int64_t i = 0; i < segments.count; i++) {
@@ -129,8 +129,8 @@ Status Session::logits(const Batch& batch, const std::atomic<bool>& abort, std::
   const int64_t vocabulary = base_->shape().vocabulary;
   out->resize(batch.ids.size() * static_cast<size_t>(vocabulary));
   return for_passes(batch, [&](int64_t first_row, size_t, Segments segments) {
-    return decoder_->logits(backend_->table(), batch.ids.data() + first_row, segments,
-                            out->data() + first_row * vocabulary, abort);
+    return decoder_->logits(backend(), batch.ids.data() + first_row, segments, out->data() + first_row * vocabulary,
+                            abort);
   });
 }
 

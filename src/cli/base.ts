@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { OneroundError } from '../errors.js'
 import { type Model, openModel } from '../model/open.js'
 import { Clock, type JobOptions } from '../train/job.js'
@@ -19,5 +22,16 @@ export function openBase(source: string, o: JobOptions): Promise<Model> {
     signal: o.signal,
     onProgress: ({ file, done, total }) =>
       o.onProgress?.({ phase: `fetch ${file}`, done, total, secondsLeft: clock.secondsLeft(done, total) }),
+  })
+}
+
+/** `base/` of the package; src/cli and dist/cli lie equally deep below it. */
+export function embeddedBase(): string {
+  const folder = join(fileURLToPath(new URL('.', import.meta.url)), '..', '..', 'base')
+  if (existsSync(join(folder, 'config.json'))) return folder
+  throw new OneroundError('NOT_FOUND', 'The embedded base model is not in this installation', {
+    found: `no ${join(folder, 'config.json')}`,
+    expected: 'the folder base/ of the package',
+    fix: 'Make it with npm run make-base, or give another model with --base PATH.',
   })
 }

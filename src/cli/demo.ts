@@ -1,6 +1,3 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Command } from 'commander'
 import { type Dataset, makeDataset } from '../data/dataset.js'
 import { presidents } from '../data/presidents.js'
@@ -10,7 +7,7 @@ import { simulate } from '../federation/simulate.js'
 import type { Model } from '../model/open.js'
 import { isRunFolder } from '../run/folder.js'
 import { createPlan, type PlanOptions } from '../update/create-plan.js'
-import { openBase } from './base.js'
+import { embeddedBase, openBase } from './base.js'
 import { runJob } from './job.js'
 import { type CommonFlags, whole, withCommon } from './options.js'
 import { comparison, sizesTable } from './simulate.js'
@@ -70,17 +67,6 @@ async function readPresidents(base: Model, seed: number, signal: AbortSignal): P
       makeDataset([...train.examples, ...heldOut.examples]),
     ]),
   )
-}
-
-/** `base/` of the package; src/cli and dist/cli lie equally deep below it. */
-function embeddedBase(): string {
-  const folder = join(fileURLToPath(new URL('.', import.meta.url)), '..', '..', 'base')
-  if (existsSync(join(folder, 'config.json'))) return folder
-  throw new OneroundError('NOT_FOUND', 'The embedded base model is not in this installation', {
-    found: `no ${join(folder, 'config.json')}`,
-    expected: 'the folder base/ of the package',
-    fix: 'Make it with npm run make-base, or give another model with --base PATH.',
-  })
 }
 
 function otherSettings(failure: unknown): never {

@@ -20,6 +20,7 @@ export function addDevices(program: Command, terminal: Terminal): void {
             'instruction set',
             `${rest.isa} (this machine could use ${rest.isaAvailable.join(', ')}; ONEROUND_ISA forces one)`,
           ],
+          ['products', rest.bf16 ? 'bf16 (compute: auto), or f32' : 'f32'],
           ['cores', `${rest.cores}, ${threads} threads in use`],
           ['memory', `${formatBytes(memoryAvailable)} free of ${formatBytes(rest.memory)}`],
           ['CUDA', `not available: ${cudaReason}`],

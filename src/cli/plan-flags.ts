@@ -120,7 +120,7 @@ export function withPlanFlags(command: Command): Command {
     .option('--weight-decay-pattern <list>', 'decay of single layers or tensors, such as embed_tokens.weight=0', pairs)
     .option('--clip-norm <x>', 'largest gradient norm; 0 clips nothing', number)
     .option('--seed <n>', 'seed of every random choice', whole)
-    .option('--compute <type>', 'auto, f32')
+    .option('--compute <type>', 'auto (bf16 where the processor has it), f32, bf16')
     .option(
       '--evaluate-every <n>',
       "look at the client's held-out loss every n steps, or every epoch: epoch",

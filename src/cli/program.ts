@@ -5,6 +5,7 @@ import { addAggregate } from './aggregate.js'
 import { addConvert } from './convert.js'
 import { addDemo } from './demo.js'
 import { addDevices } from './devices.js'
+import { addDiagnose } from './diagnose.js'
 import { addEvaluate } from './evaluate.js'
 import { report as tell } from './failure.js'
 import { addGenerate } from './generate.js'
@@ -40,6 +41,7 @@ export function makeProgram(terminal: Terminal): Command {
     addEvaluate,
     addGenerate,
     addSimulate,
+    addDiagnose,
     addReport,
     addValue,
     addConvert,

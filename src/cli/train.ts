@@ -2,6 +2,8 @@ import type { Command } from 'commander'
 import { loadAdapter } from '../adapter/folder.js'
 import { loadExamples } from '../data/load.js'
 import { formatBytes, formatCount } from '../report/numbers.js'
+import { environment } from '../run/environment.js'
+import { computeOf } from '../train/compute.js'
 import type { EvaluationRecord } from '../train/evaluations.js'
 import { describeMemory } from '../train/memory.js'
 import { startOfRound } from '../train/start.js'
@@ -97,7 +99,8 @@ export function addTrain(program: Command, terminal: Terminal): void {
       })
       const saved = await update.save(flags.out)
       const receipt = receiptFile(flags.out)
-      await writeReceipt(receipt, makeReceipt({ update, saved, plan, data: data.files, evaluations }))
+      const settings = { isa: environment().isa, compute: computeOf(plan.train.compute) }
+      await writeReceipt(receipt, makeReceipt({ update, saved, plan, data: data.files, evaluations, settings }))
       return {
         json: { file: flags.out, ...saved, info: update.info, receipt },
         text: `update written to ${flags.out} (${formatBytes(saved.bytes)}, SHA-256 ${saved.sha256})\nreceipt, which stays here, in ${receipt}`,

@@ -54,7 +54,7 @@ export class ArmRunner implements Disposable {
   /** The rows of one arm; `client` has one for each client. `isResult`: its adapter is kept in the run folder. */
   async arm(name: ArmName, isResult: boolean): Promise<Arm[]> {
     const kept = this.#o.store.result(`arm/${name}`) as Arm[] | undefined
-    if (kept !== undefined && (!isResult || (await this.#keptAdapter()))) return kept
+    if (kept !== undefined && (!isResult || (await this.#keptAdapter())) && (await this.#hasItems(kept))) return kept
     checkAborted(this.#o.job.signal)
     const arms = await this.#run(name, isResult)
     await this.#o.store.keepResult(`arm/${name}`, arms)
@@ -101,7 +101,7 @@ export class ArmRunner implements Disposable {
       arms.push({
         name: 'client',
         client,
-        ...(await this.#judge('client', adapter)),
+        ...(await this.#judge('client', adapter, `client/${client}`)),
         bytesUp: 0,
         bytesDown: 0,
         seconds,
@@ -245,13 +245,25 @@ export class ArmRunner implements Disposable {
     return sent
   }
 
-  #judge(name: ArmName, adapter: Adapter | undefined) {
-    const { base, job, threads } = this.#o
-    return judge(base, adapter, this.#heldOut, {
+  /** Scores an arm; the losses they are made of are kept by themselves. */
+  async #judge(name: ArmName, adapter: Adapter | undefined, place: string = name) {
+    const { base, job, threads, store } = this.#o
+    const { items, ...scores } = await judge(base, adapter, this.#heldOut, {
       signal: job.signal,
       threads,
       onProgress: (progress) => job.onProgress?.({ ...progress, phase: `evaluate ${name}` }),
     })
+    await store.keepItems(place, items)
+    return scores
+  }
+
+  /** Runs of earlier versions kept scores only: their arms are judged once more. */
+  async #hasItems(arms: readonly Arm[]): Promise<boolean> {
+    for (const { name, client } of arms) {
+      const place = client === undefined ? name : `${name}/${client}`
+      if ((await this.#o.store.items(place)) === undefined) return false
+    }
+    return true
   }
 
   async #event(event: { event: string; [field: string]: unknown }): Promise<void> {

@@ -9,6 +9,15 @@ import { type LossSum, scoreOf } from '../train/score.js'
 export interface Judgement {
   overall: Score
   perClient: Record<string, Score>
+  /** what the scores are made of: comparisons of two arms are paired by example */
+  items: Record<string, ItemLosses>
+}
+
+/** A client's held-out examples, in their order. */
+export interface ItemLosses {
+  /** summed over each example's trained tokens, nats */
+  losses: number[]
+  tokens: number[]
 }
 
 /** Judges one adapter (or the base) on every client's held-out part. */
@@ -24,16 +33,23 @@ export async function judge(
   const clock = new Clock()
   const whole: LossSum = { sum: 0, tokens: 0 }
   const perClient: [string, Score][] = []
+  const items: [string, ItemLosses][] = []
   let before = 0
   for (const [client, part] of heldOut) {
-    const sum = await evaluator.sum(part.examples, o.signal, (rows) => {
+    const each: ItemLosses = { losses: [], tokens: [] }
+    const tell = (rows: number) => {
       const done = before + rows
       o.onProgress?.({ phase: 'evaluate', done, total, secondsLeft: clock.secondsLeft(done, total) })
+    }
+    const sum = await evaluator.sum(part.examples, o.signal, tell, (_, loss, tokens) => {
+      each.losses.push(loss)
+      each.tokens.push(tokens)
     })
+    items.push([client, each])
     before += part.examples.reduce((rows, example) => rows + example.ids.length, 0)
     whole.sum += sum.sum
     whole.tokens += sum.tokens
     perClient.push([client, scoreOf(sum)])
   }
-  return { overall: scoreOf(whole), perClient: Object.fromEntries(perClient) }
+  return { overall: scoreOf(whole), perClient: Object.fromEntries(perClient), items: Object.fromEntries(items) }
 }

@@ -5,6 +5,8 @@ import { adapterFileNames, foundAdapterFiles, loadAdapter } from '../adapter/fol
 import { writeAtomic } from '../run/atomic.js'
 import type { RunFolder } from '../run/folder.js'
 import type { Visited } from './client.js'
+import { readItems } from './items.js'
+import type { ItemLosses } from './judge.js'
 import type { ServerState } from './strategies/strategy.js'
 
 /** An update on its way to the server, and what it cost. */
@@ -33,6 +35,9 @@ export interface Store {
   keepServerState(arm: string, round: number, state: ServerState): Promise<void>
   /** where a client's unfinished training may be kept; undefined: nowhere */
   checkpoint(arm: string, round: number, client: string): string | undefined
+  /** an arm's held-out losses by example; a client arm's place is `client/NAME` */
+  items(place: string): Promise<Record<string, ItemLosses> | undefined>
+  keepItems(place: string, items: Record<string, ItemLosses>): Promise<void>
   result(key: string): unknown
   keepResult(key: string, value: unknown): Promise<void>
 }
@@ -41,6 +46,7 @@ export interface Store {
 export function memoryStore(): Store {
   const updates = new Map<string, Sent>()
   const exacts = new Map<string, Adapter>()
+  const items = new Map<string, Record<string, ItemLosses>>()
   const states = new Map<string, ServerState>()
   const results = new Map<string, unknown>()
   return {
@@ -55,6 +61,8 @@ export function memoryStore(): Store {
     serverState: async (...place) => states.get(place.join('/')),
     keepServerState: async (arm, round, state) => void states.set([arm, round].join('/'), state),
     checkpoint: () => undefined,
+    items: async (place) => items.get(place),
+    keepItems: async (place, losses) => void items.set(place, losses),
     result: (key) => results.get(key),
     keepResult: async (key, value) => void results.set(key, value),
   }
@@ -102,6 +110,15 @@ export function folderStore(folder: RunFolder): Store {
     },
     async keepExact(arm, round, exact) {
       await keepAdapter(folder, stateFolder(arm, round), exact)
+    },
+    async items(place) {
+      const file = folder.itemsFile(placeOf(place))
+      return (await folder.finished(file)) ? readItems(file) : undefined
+    },
+    async keepItems(place, items) {
+      const file = folder.itemsFile(placeOf(place))
+      await writeAtomic(file, `${JSON.stringify(items)}\n`)
+      await folder.finish(file)
     },
     async serverState(arm, round) {
       const names = folder.result(`server/${arm}/${round}`)

@@ -114,6 +114,10 @@ export interface SessionOptions {
   training: boolean
   /** default false; training: keep only each block's input and compute the block again in the backward pass; same bits, less memory */
   recompute?: boolean
+  /** bf16: operands of products rounded to bf16, sums in f32; where `CpuInfo.bf16`. Default f32 */
+  compute?: 'f32' | 'bf16'
+  /** default false; measure every operation for `profile()` */
+  profile?: boolean
   /** tokens of a text in the generation cache, at most longestExample; without it the session cannot generate */
   cache?: number
   /** default 1; texts that are generated side by side, at most 256 and rowsPerPass */
@@ -218,6 +222,8 @@ export interface NativeSession {
   evaluate(batch: Batch): Promise<{ losses: Float64Array; tokens: Int32Array }>
   /** [rows, vocabulary], for tests and small batches; no dropout */
   logits(batch: Batch): Promise<Float32Array>
+  /** with the option `profile`: operations of gradient(), step() and evaluate() since the last call */
+  profile(): OperationProfile[]
   /** generation: takes a prompt into a sequence's cache, emptied before; [vocabulary] logits of the token after it */
   prefill(ids: Int32Array, sequence?: number): Promise<Float32Array>
   /** generation: one more token of sequence 0 */
@@ -233,11 +239,36 @@ export interface NativeSession {
   close(): void
 }
 
+/** One operation of the engine, summed over its calls. */
+export interface OperationProfile {
+  operation: string
+  calls: number
+  seconds: number
+  /** of products and attention, two a multiply-add; else 0 */
+  flop: number
+  /** of the operands, each counted once a call */
+  bytes: number
+}
+
+/** One product for a benchmark: y [rows, out] = x w', or d_x [rows, in] = d_y w where `backward`. */
+export interface ProductProbe {
+  type: StorageType
+  rows: number
+  in: number
+  out: number
+  backward: boolean
+  compute: 'f32' | 'bf16'
+  threads: number
+  repeats: number
+}
+
 export interface CpuInfo {
   /** the set in use, e.g. `avx512` */
   isa: string
   /** every set that this machine could use, worst first */
   available: string[]
+  /** whether the set in use has bf16 products */
+  bf16: boolean
   cores: number
   /** bytes that may still be taken: the least of MemAvailable and the cgroup's rest */
   memoryAvailable: number
@@ -319,8 +350,57 @@ export interface MergedRows {
   overflows: number
 }
 
+/** Added to a tensor of a probe: weight * B A [out, in]; with rank 0 weight * a, `a` as the tensor is stored and b empty. */
+export interface PointTerm {
+  /** e.g. `model.layers.0.self_attn.q_proj.weight` */
+  tensor: string
+  rank: number
+  weight: number
+  /** [rank, in] */
+  a: Float32Array
+  /** [out, rank] */
+  b: Float32Array
+}
+
+export interface ProbeOptions {
+  /** what is looked at; nothing else of the model moves */
+  tensors: string[]
+  threads: number
+  rowsPerPass: number
+  longestExample: number
+}
+
+/**
+ * Gradients at two points of the weights. x is the point, g its gradient, x0 and g0 what keep() kept of them; all four
+ * are dense f32 over the tensors looked at. One job at a time.
+ */
+export interface NativeProbe {
+  /** x = base + sum of the terms */
+  place(terms: PointTerm[]): Promise<void>
+  /** g = the gradient of the batch's mean loss at x; no dropout */
+  gradient(batch: Batch): Promise<StepResult>
+  /** x0 = x; g0 = weight * g, or g0 += weight * g where `add` */
+  keep(weight: number, add: boolean): Promise<void>
+  /** x = x0 + length * n / |n|, n standard normal and the same on every machine; draw from 0 to 65535 */
+  stepRandom(seed: number, draw: number, length: number): Promise<void>
+  /** x = x0 + length * (g - g0) / |g - g0| */
+  stepAlongChange(length: number): Promise<void>
+  /**
+   * Eight sums a tensor, in double, in the order of the tensors: x.x, (x-x0).(x-x0), g.g, g0.g0, g.g0, (g-g0).(g-g0),
+   * g.(x-x0), (g-g0).(x-x0)
+   */
+  compare(): Promise<Float64Array>
+  abort(): void
+  /** aborts and frees; may be called twice */
+  close(): void
+}
+
 export interface NativeBinding {
   cpu(): CpuInfo
+  Probe: new (weights: NativeWeights, options: ProbeOptions) => NativeProbe
+  probeBudget(weights: NativeWeights, options: ProbeOptions): MemoryBudget
+  /** squared Frobenius norms of tensors as their file holds them, in double */
+  squaredNorms(weights: NativeWeights, tensors: string[]): Promise<Float64Array>
   Weights: new (shape: DecoderShape, files: string[], tensors: TensorPlacement[]) => NativeWeights
   Session: new (weights: NativeWeights, options: SessionOptions) => NativeSession
   memoryBudget(weights: NativeWeights, options: SessionOptions): MemoryBudget
@@ -338,6 +418,12 @@ export interface NativeBinding {
     maxRank: number,
     tolerance: number,
   ): Promise<FactorizedSum>
+  /** for benchmarks; all three block for what they measure. Multiply-adds of all threads, times two, a second */
+  probePeak(compute: 'f32' | 'bf16', threads: number): number
+  /** bytes a second that all threads read together from a buffer of `bytes` */
+  probeBandwidth(threads: number, bytes: number): number
+  /** seconds of each repeat */
+  probeProduct(product: ProductProbe): Float64Array
   /** ||sum_i weight_i B_i A_i||_F^2 from inner products of factors, in double; no dense matrix */
   sumSquaredNorm(inDim: number, outDim: number, pairs: FactorPair[]): number
   /**

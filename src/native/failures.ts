@@ -64,7 +64,13 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
     productGram: guardedCall(binding.productGram as Call) as NativeBinding['productGram'],
     meanOfFiles: guardedCall(binding.meanOfFiles as Call) as NativeBinding['meanOfFiles'],
     mergeRows: guardedCall(binding.mergeRows as Call) as NativeBinding['mergeRows'],
+    probePeak: guardedCall(binding.probePeak as Call) as NativeBinding['probePeak'],
+    probeBandwidth: guardedCall(binding.probeBandwidth as Call) as NativeBinding['probeBandwidth'],
+    probeProduct: guardedCall(binding.probeProduct as Call) as NativeBinding['probeProduct'],
     Weights: guardedClass(binding.Weights),
     Session: guardedClass(binding.Session),
+    Probe: guardedClass(binding.Probe),
+    probeBudget: guardedCall(binding.probeBudget as Call) as NativeBinding['probeBudget'],
+    squaredNorms: guardedCall(binding.squaredNorms as Call) as NativeBinding['squaredNorms'],
   }
 }

@@ -17,6 +17,8 @@ export interface Environment {
   isa: string
   /** every instruction set of this machine, worst first */
   isaAvailable: string[]
+  /** whether that set has bf16 products, which compute: auto then takes */
+  bf16: boolean
   /** the processor's marketing name */
   cpu: string
   cores: number
@@ -36,6 +38,7 @@ export function environment(o: { threads?: number | undefined; cpu?: CpuInfo | u
     arch: process.arch,
     isa: cpu.isa,
     isaAvailable: [...cpu.available],
+    bf16: cpu.bf16,
     cpu: cpus()[0]?.model.trim() || 'unknown',
     cores: cpu.cores,
     memory: totalmem(),

@@ -6,6 +6,7 @@
  *     state.json          what is finished, by digest
  *     metrics.jsonl       one event a line
  *     updates/ARM/ROUND/CLIENT.update.safetensors
+ *     items/ARM.json      held-out losses by client and example
  *     adapter/            the served adapter, a PEFT folder; state/ARM/ROUND/ holds those between rounds
  *     report.html
  *
@@ -26,6 +27,8 @@ export interface RunFolder {
   readonly resumed: boolean
   /** updates/ARM/ROUND/CLIENT.update.safetensors; rounds count from 1 */
   updateFile(arm: string, round: number, client: string): string
+  /** items/PLACE.json; PLACE is an arm, or client/NAME */
+  itemsFile(place: string): string
   /** state/ARM/ROUND: the adapter that an arm holds after a round */
   stateFolder(arm: string, round: number): string
   readonly adapterFolder: string
@@ -120,6 +123,10 @@ class Folder implements RunFolder {
 
   updateFile(arm: string, round: number, client: string): string {
     return join(this.path, 'updates', part(arm), part(String(round)), `${part(client)}.update.safetensors`)
+  }
+
+  itemsFile(place: string): string {
+    return `${join(this.path, 'items', ...place.split('/').map(part))}.json`
   }
 
   stateFolder(arm: string, round: number): string {

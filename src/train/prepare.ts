@@ -5,6 +5,7 @@ import { baseTensors } from '../model/tensors.js'
 import type { SessionOptions } from '../native/binding.js'
 import type { FullTrainable, Plan } from '../update/plan.js'
 import { type PassShape, passShape } from './budget.js'
+import { computeOf } from './compute.js'
 import { stepsPerEpoch } from './example-batches.js'
 import type { Schedule } from './schedule.js'
 import { planSlots } from './slots.js'
@@ -62,6 +63,7 @@ export function prepare(
       slots: planSlots(plan),
       overlay: start.frozen,
       threads,
+      compute: computeOf(train.compute),
       ...shape,
       training: true,
       ...(recompute === undefined ? {} : { recompute }),

@@ -79,6 +79,7 @@ export class SessionPool implements Disposable {
 function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
   if (
     a.threads !== b.threads ||
+    a.compute !== b.compute ||
     a.rowsPerPass !== b.rowsPerPass ||
     a.longestExample !== b.longestExample ||
     a.training !== b.training ||

@@ -92,7 +92,7 @@ const train = z.strictObject({
     .int()
     .min(0)
     .max(2 ** 32 - 1),
-  compute: z.enum(['auto', 'f32']),
+  compute: z.enum(['auto', 'f32', 'bf16']),
   /** the client's loss on its own held-out part after so many optimizer steps each, or after every epoch */
   evaluateEvery: z.union([z.literal('epoch'), z.number().int().min(1).max(1e9)]).optional(),
   /** evaluations in a row without a new best loss after which a round's training stops; the best parameters are sent */
@@ -194,7 +194,6 @@ export const planSchema = z.strictObject({
 
 /** What a field's value means where it is agreed on but not built: refused by this name instead of as nonsense. */
 export const NOT_BUILT: Readonly<Record<string, readonly string[]>> = {
-  'train.compute': ['bf16'],
   'train.trainable.kind': ['ffa', 'fed-sb'],
   'aggregate.method': ['ffa', 'fed-sb', 'fisher', 'regmean', 'cat'],
 }

@@ -23,9 +23,18 @@ interface Run {
 }
 
 const runs = ['smollm2_qv_r8', 'smollm2_all_r8']
+/**
+ * What a run may differ from PyTorch's f32: each gradient tensor's relative error, and every loss. In bf16 each operand of
+ * a product is off by up to 2^-8 of itself; through 30 blocks and back that is a few percent of a single gradient tensor,
+ * and leaves the losses of the run where they are.
+ */
+const tolerances = { f32: { gradient: 1e-3, loss: 2e-3 }, bf16: { gradient: 0.06, loss: 2e-3 } }
+const computes = native().cpu().bf16 ? (['f32', 'bf16'] as const) : (['f32'] as const)
+const cases = runs.flatMap((name) => computes.map((compute) => [name, compute] as const))
 const runReason = skipReason(gguf, ...runs.map((name) => `golden/${name}`))
-describe.skipIf(runReason !== undefined).each(runs)('golden %s', (name) => {
-  it('gives the first gradients within 1e-3 and every loss of the run within 2e-3', { timeout: 600_000 }, async () => {
+describe.skipIf(runReason !== undefined).each(cases)('golden %s in %s', (name, compute) => {
+  const tolerance = tolerances[compute]
+  it('gives the first gradients and every loss of the run within the tolerance', { timeout: 600_000 }, async () => {
     const folder = sharedFile(`golden/${name}`) ?? ''
     const run = JSON.parse(readFileSync(join(folder, 'run.json'), 'utf8')) as Run
     await using base = await openModel(sharedFile(gguf) ?? '')
@@ -51,6 +60,7 @@ describe.skipIf(runReason !== undefined).each(runs)('golden %s', (name) => {
       slots,
       overlay: [],
       threads,
+      compute,
       rowsPerPass: 640,
       longestExample: 160,
       training: true,
@@ -67,7 +77,7 @@ describe.skipIf(runReason !== undefined).each(runs)('golden %s', (name) => {
       for (const [tensor, values] of factors({ layers }, first.gradient)) {
         const error = relativeError(values, golden(gradients, tensor))
         worst = Math.max(worst, error)
-        expect(error, tensor).toBeLessThan(1e-3)
+        expect(error, tensor).toBeLessThan(tolerance.gradient)
       }
       const { lr: learningRate, betas, eps: epsilon, weight_decay: weightDecay } = run.optimizer
       let furthest = 0
@@ -83,9 +93,11 @@ describe.skipIf(runReason !== undefined).each(runs)('golden %s', (name) => {
           seed: 0,
         })
         furthest = Math.max(furthest, Math.abs(loss - (run.losses[step] ?? Number.NaN)))
-        expect(Math.abs(loss - (run.losses[step] ?? Number.NaN)), `step ${step}`).toBeLessThan(2e-3)
+        expect(Math.abs(loss - (run.losses[step] ?? Number.NaN)), `step ${step}`).toBeLessThan(tolerance.loss)
       }
-      console.log(`${name}: worst gradient ${worst.toExponential(1)}, furthest loss ${furthest.toExponential(1)}`)
+      console.log(
+        `${name} ${compute}: worst gradient ${worst.toExponential(1)}, furthest loss ${furthest.toExponential(1)}`,
+      )
     } finally {
       session.close()
     }

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { loadExamples, openModel } from '../../dist/index.js'
 import { native } from '../../dist/native/load.js'
-import { adamw } from '../../dist/train/local.js'
+import { adamw } from '../../dist/train/optimizer.js'
 
 const [source, count, warmup] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])]
 const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))

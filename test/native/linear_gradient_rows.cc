@@ -42,7 +42,7 @@ void d_x_row(Table& table, int64_t m, int64_t k, int64_t n, Type type, int turn)
   if (heads) rest += ",interleaved=3";
   if (stepped) rest += ",complex-step";
   table.compare(
-      "linear_d_x", shape_of(m, k, n, rest), sum_tolerance(n),
+      "linear_d_x", shape_of(m, k, n, rest), table.product_tolerance(sum_tolerance(n)),
       [&](const Backend& b) {
         auto [w, d_y, d_x] = make();
         if (!accumulate) d_x.fill(std::numeric_limits<float>::quiet_NaN());
@@ -104,7 +104,7 @@ void d_w_rows(Table& table, std::span<const int64_t> lengths, int64_t k, int64_t
   const std::string shape = shape_of(m, k, n, "segments=" + join(lengths)) + (scale != 1 ? ",scale=0.75" : "") +
                             (gap ? ",gap=3" : "") + (stepped ? ",complex-step" : "");
   table.compare(
-      "linear_d_w", shape, sum_tolerance(m),
+      "linear_d_w", shape, table.product_tolerance(sum_tolerance(m)),
       [&](const Backend& b) {
         auto [x, d_y, d_w] = make();
         b.linear_d_w(b.self, d_y.view(), x.view(), d_w.view(), scale, view(segments));

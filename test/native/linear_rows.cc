@@ -44,7 +44,7 @@ void forward(Table& table, const Case& c) {
     return std::tuple{std::move(w), std::move(x), std::move(y)};
   };
   table.compare(
-      "linear", shape_of(c), sum_tolerance(c.k),
+      "linear", shape_of(c), table.product_tolerance(sum_tolerance(c.k)),
       [&](const Backend& b) {
         auto [w, x, y] = make();
         if (!c.accumulate) y.fill(std::numeric_limits<float>::quiet_NaN());

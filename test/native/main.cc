@@ -1,5 +1,6 @@
 // native_tests [--isa NAME].. [--only TEXT] [--list]
 // One line a row: ok|FAIL op isa shape error tolerance. Exit code 1 where a row failed, 2 for an unknown flag.
+#include <algorithm>
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -18,11 +19,12 @@ std::string lacking(const std::string& isa) {
     if (!__builtin_cpu_supports("fma")) return "the CPU has no fma";
     return "";
   }
-  if (isa == "avx512") {
+  if (isa == "avx512" || isa == "avx512bf16" || isa == "avx512bf16+bf16") {
     if (!__builtin_cpu_supports("avx512f")) return "the CPU has no avx512f";
     if (!__builtin_cpu_supports("avx512bw")) return "the CPU has no avx512bw";
     if (!__builtin_cpu_supports("avx512vl")) return "the CPU has no avx512vl";
     if (!__builtin_cpu_supports("avx512dq")) return "the CPU has no avx512dq";
+    if (isa != "avx512" && !__builtin_cpu_supports("avx512bf16")) return "the CPU has no avx512bf16";
     return "";
   }
   return "no set of this name";
@@ -37,6 +39,9 @@ void backend_rows(oneround::test::Table& table) {
   linear_row_each_rows(table);
   linear_row_rows(table);
   linear_gradient_rows(table);
+  linear_parts_rows(table);
+  // In bf16 only products differ.
+  if (table.isa().find('+') != std::string::npos) return scratch_rows(table);
   weight_rows(table);
   norm_rows(table);
   layer_norm_rows(table);
@@ -69,15 +74,15 @@ int main(int argc, char** argv) {
     } else if (flag == "--only" && i + 1 < argc) {
       filter.only = argv[++i];
     } else {
-      std::fprintf(stderr, "unknown flag %s; native_tests [--isa scalar|avx2|avx512].. [--only TEXT] [--list]\n",
-                   argv[i]);
+      std::fprintf(stderr, "unknown flag %s; native_tests [--isa NAME].. [--only TEXT] [--list]\n", argv[i]);
       return 2;
     }
   }
-  if (sets.empty()) sets = {"scalar", "avx2", "avx512"};
+  const std::vector<std::string> known = {"scalar", "avx2", "avx512", "avx512bf16", "avx512bf16+bf16"};
+  if (sets.empty()) sets = known;
   for (const std::string& isa : sets) {
-    if (isa != "scalar" && isa != "avx2" && isa != "avx512") {
-      std::fprintf(stderr, "unknown instruction set %s; one of scalar, avx2, avx512\n", isa.c_str());
+    if (std::ranges::find(known, isa) == known.end()) {
+      std::fprintf(stderr, "unknown instruction set %s\n", isa.c_str());
       return 2;
     }
   }

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 // The op table is an executable of its own, without Node: every operation x shape of one instruction set against the
 // double reference in native/reference. `npm run build:tests` builds it.
 const executable = fileURLToPath(new URL('../../build/Release/native_tests', import.meta.url))
-const sets = ['scalar', 'avx2', 'avx512']
+const sets = ['scalar', 'avx2', 'avx512', 'avx512bf16', 'avx512bf16+bf16']
 // Fewer rows than this mean that groups of operations went missing, not that a shape was dropped.
 const fewestRows = 1000
 
@@ -56,7 +56,19 @@ describe('op table', () => {
     const operations = new Set(rows.filter(([, isa]) => isa === 'scalar').map(([name]) => name?.split('.')[0]))
     const entries = [
       ...['embed', 'embed_backward', 'rms_norm', 'rms_norm_again', 'rms_norm_backward', 'linear', 'linear_d_x'],
-      ...['linear_d_w', 'rope', 'attention', 'attention_backward', 'swiglu', 'swiglu_backward', 'dropout', 'add'],
+      ...[
+        'linear_d_w',
+        'linear_parts',
+        'linear_parts_d_x',
+        'copy',
+        'rope',
+        'attention',
+        'attention_backward',
+        'swiglu',
+        'swiglu_backward',
+        'dropout',
+        'add',
+      ],
       ...[
         'layer_norm',
         'layer_norm_again',

@@ -52,7 +52,17 @@ double bit_difference(const Parts& a, const Parts& b) {
 bool Table::use(const std::string& isa) {
   backends_.clear();
   isa_ = isa;
-  return CpuBackend::create(1, isa.c_str()) != nullptr;
+  return make(1) != nullptr;
+}
+
+std::unique_ptr<CpuBackend> Table::make(int threads) const {
+  const size_t plus = isa_.find('+');
+  return CpuBackend::create(threads, isa_.substr(0, plus).c_str(),
+                            plus == std::string::npos ? Compute::f32 : Compute::bf16);
+}
+
+double Table::product_tolerance(double exact) const {
+  return isa_.find('+') == std::string::npos ? exact : exact + 3.0 / 256;
 }
 
 void Table::use_reference() {
@@ -63,7 +73,7 @@ void Table::use_reference() {
 const Backend& Table::on(int threads) {
   auto& backend = backends_[threads];
   if (!backend) {
-    backend = CpuBackend::create(threads, isa_.c_str());
+    backend = make(threads);
     if (!backend) throw std::runtime_error("no backend for " + std::to_string(threads) + " threads");
     if (!backend->reserve(2400, 4096, 512, {9, 9, 64})) throw std::runtime_error("reserve refused");
     if (backend->table().version != kBackendVersion) throw std::runtime_error("another version of the interface");

@@ -35,7 +35,7 @@ class Table {
   };
   explicit Table(Filter filter) : filter_(std::move(filter)) {}
 
-  // Rows after this run on that set. False: the machine lacks it.
+  // Rows after this run on that set; "+bf16" behind its name: with products in bf16. False: the machine lacks it.
   bool use(const std::string& isa);
   // Rows after this test the reference itself and need no backend.
   void use_reference();
@@ -53,6 +53,10 @@ class Table {
   const Backend& on(int threads = 1);
   // The set in use, for rows that make a backend of their own.
   const std::string& isa() const { return isa_; }
+  std::unique_ptr<CpuBackend> make(int threads) const;
+  // What a product may be off: `exact` holds in f32. In bf16 (unit roundoff 2^-8) both operands of a term are rounded,
+  // and a factor's inner result once more: three units. Sums of many terms stay near half a unit.
+  double product_tolerance(double exact) const;
 
   int rows() const { return rows_; }
   int failures() const { return failures_; }
@@ -71,6 +75,7 @@ void linear_rows(Table& table);
 void linear_row_each_rows(Table& table);
 void linear_row_rows(Table& table);
 void linear_gradient_rows(Table& table);
+void linear_parts_rows(Table& table);
 void weight_rows(Table& table);
 void norm_rows(Table& table);
 void layer_norm_rows(Table& table);

@@ -112,6 +112,14 @@ void add_and_moves(Table& table) {
               }
               return Parts{part_of("y", sum)};
             });
+        table.compare(
+            "copy", shape_of(m, k, gap), 0,
+            [&](const Backend& b) {
+              Floats out(m, k, gap);
+              b.copy(b.self, x.view(), out.view());
+              return Parts{out.part("y")};
+            },
+            [&] { return Parts{part_of("y", x.grid())}; });
         // Every second row, last first.
         std::vector<int32_t> rows;
         for (int64_t r = m - 1; r >= 0; r -= 2) rows.push_back(static_cast<int32_t>(r));

@@ -67,10 +67,16 @@ Outcome everything(const Backend& b, const Bounds& bounds) {
   const std::vector<int32_t> ids(static_cast<size_t>(m), 0);
   std::vector<double> losses(static_cast<size_t>(m) + 1);
 
+  Floats factor = Floats::normal(3, k, random), part_y(m, k), part_u(m, 3), part_z(m, k);
+  const LinearPart parts[] = {
+      {w.view(), part_y.view(), weight_of(factor.view()), Weight{factor.data(), Type::f32, k, 3}, part_u.view(), 0.5f},
+      {w.view(), part_z.view(), {}, {}, {}, 0}};
   const int64_t before = allocations;
   b.linear(b.self, x.view(), w.view(), y.view(), 1, false);
   b.linear_d_x(b.self, d_y.view(), w.view(), d_x.view(), 1, false);
   b.linear_d_w(b.self, d_y.view(), x.view(), d_w.view(), 1, segments);
+  b.linear_parts(b.self, x.view(), parts, std::size(parts));
+  b.linear_parts_d_x(b.self, parts, std::size(parts), d_x.view(), true);
   b.rms_norm(b.self, x.view(), weight.data(), 1e-5f, normed.view(), inv_rms.data());
   b.rms_norm_again(b.self, x.view(), weight.data(), inv_rms.data(), again.view());
   b.rms_norm_backward(b.self, x.view(), weight.data(), inv_rms.data(), d_y.view(), d_x.view(), d_weight.data(),
@@ -82,6 +88,7 @@ Outcome everything(const Backend& b, const Bounds& bounds) {
   b.swiglu(b.self, x.view(), d_y.view(), gated.view());
   b.swiglu_backward(b.self, x.view(), d_y.view(), y.view(), d_gate.view(), d_up.view());
   b.dropout(b.self, x.view(), dropped.view(), {0.1f, 1, 2}, segments, true);
+  b.copy(b.self, x.view(), gated.view());
   b.add(b.self, x.view(), dropped.view());
   b.embed(b.self, ids.data(), w.view(), gated.view());
   b.embed_backward(b.self, ids.data(), d_y.view(), d_w.view());
@@ -114,7 +121,7 @@ void scratch_rows(Table& table) {
       const std::string shape = "rows=" + std::to_string(bounds.rows) + ",cols=" + std::to_string(bounds.cols) +
                                 ",longest=" + std::to_string(bounds.longest) + ",threads=" + std::to_string(threads);
       const auto exact = [&] {
-        const auto backend = CpuBackend::create(threads, table.isa().c_str());
+        const auto backend = table.make(threads);
         if (!backend || !backend->reserve(bounds.rows, bounds.cols, bounds.longest, bounds.shape)) {
           throw std::runtime_error("reserve refused");
         }

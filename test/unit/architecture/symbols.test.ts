@@ -37,7 +37,7 @@ function leaks(symbols: readonly Symbol[], isa: string): string[] {
 const libm = /^_?(exp|exp2|expm1|log|log2|log10|log1p|pow|sin|cos|sincos|tan|tanh|erf|cbrt|hypot)f?(@.*)?$/
 
 const nm = spawnSync('nm', ['--version']).error === undefined
-const sets = process.arch === 'x64' ? ['scalar', 'avx2', 'avx512'] : ['scalar']
+const sets = process.arch === 'x64' ? ['scalar', 'avx2', 'avx512', 'avx512bf16'] : ['scalar']
 
 describe.skipIf(!nm)('the kernel libraries', () => {
   it.each(sets)('of %s export nothing but their own namespace', (isa) => {

@@ -115,7 +115,10 @@ describe('run folder', () => {
 
 it('describes the environment without names or paths', () => {
   const text = JSON.stringify(
-    environment({ threads: 2, cpu: { isa: 'avx2', available: ['scalar', 'avx2'], cores: 2, memoryAvailable: 1 } }),
+    environment({
+      threads: 2,
+      cpu: { isa: 'avx2', available: ['scalar', 'avx2'], bf16: false, cores: 2, memoryAvailable: 1 },
+    }),
   )
   expect(JSON.parse(text)).toMatchObject({ isa: 'avx2', threads: 2, node: process.versions.node })
   for (const secret of [hostname(), homedir(), userInfo().homedir, process.cwd()])

@@ -42,7 +42,7 @@ describe('plan', () => {
 
   it.each<[string, (json: Loose) => void, string, RegExp]>([
     ['momentum with adamw', (j) => (j.train.momentum = 0.9), 'MALFORMED', /adamw/],
-    ['bf16', (j) => (j.train.compute = 'bf16'), 'UNSUPPORTED', /not built yet.*bf16/],
+    ['a compute of another name', (j) => (j.train.compute = 'fp8'), 'UNSUPPORTED', /fp8/],
     ['unknown start', (j) => (j.start = 'warm'), 'UNSUPPORTED', /warm/],
     ['unknown strategy', (j) => (j.strategy = { name: 'fedzzz' }), 'MALFORMED', /strategy/],
     ['a number that a strategy does not take', (j) => (j.strategy = { name: 'fedavg', mu: 1 }), 'MALFORMED', /mu/],

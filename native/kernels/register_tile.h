@@ -1,0 +1,72 @@
+// The register tile of every matrix product, for whatever a step over k multiplies:
+//   for i, j: sum = 0; for k: sum = step(a[i,k], b[k,j], sum); c[i,j] = (accumulate ? c[i,j] : 0) + scale * sum
+// The tile keeps all sums in registers; its result for an element does not depend on where the tile lies.
+#pragma once
+
+#include "kernels/vector.h"
+
+namespace oneround::ONEROUND_ISA {
+
+enum class Layout { packed, row_major, column_major };  // how a[i,k] lies: [k][i]; k next to k; i next to i
+
+// One FMA a step, f32.
+struct FloatStep {
+  using Element = float;
+  static inline Vec apply(const float* a, Vec b, Vec sum) { return fma(set1(*a), b, sum); }
+};
+
+template <class Step, int rows, Layout layout>
+inline const typename Step::Element* a_element(const typename Step::Element* a, int64_t row_step, int64_t k_step, int i,
+                                               int64_t k) {
+  if constexpr (layout == Layout::packed) return a + k * rows + i;
+  if constexpr (layout == Layout::row_major) return a + i * row_step + k;
+  return a + k * k_step + i;
+}
+
+template <int rows, int vectors>
+static inline void write_tile(const Vec (&sum)[rows][vectors], float* c, int64_t c_stride, float scale,
+                              bool accumulate) {
+  const Vec factor = set1(scale);
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) {
+      float* at = c + i * c_stride + v * kWidth;
+      store(at, accumulate ? fma(factor, sum[i][v], load(at)) : mul(factor, sum[i][v]));
+    }
+}
+
+// m <= rows, n <= vectors * kWidth; b packed [count][vectors * kWidth] elements.
+template <class Step, int rows, int vectors, Layout layout>
+static void register_tile(int64_t count, const typename Step::Element* a, int64_t row_step, int64_t k_step,
+                          const float* b, float* c, int64_t c_stride, int m, int n, float scale, bool accumulate) {
+  Vec sum[rows][vectors];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) sum[i][v] = zero();
+  for (int64_t k = 0; k < count; k++) {
+    Vec column[vectors];
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+      const auto* x = a_element<Step, rows, layout>(a, row_step, k_step, i, k);
+#pragma GCC unroll 2
+      for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
+    }
+  }
+  constexpr int width = vectors * kWidth;
+  if (m == rows && n == width) {
+    write_tile<rows, vectors>(sum, c, c_stride, scale, accumulate);
+    return;
+  }
+  float edge[rows * width];
+  for (int i = 0; i < m; i++)
+    for (int j = 0; j < n; j++) edge[i * width + j] = c[i * c_stride + j];
+  write_tile<rows, vectors>(sum, edge, width, scale, accumulate);
+  for (int i = 0; i < m; i++)
+    for (int j = 0; j < n; j++) c[i * c_stride + j] = edge[i * width + j];
+}
+
+}  // namespace oneround::ONEROUND_ISA

@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'vitest'
+import { calibrationOf } from '../../../src/diagnose/calibrate/calibrate.js'
+import type { FederationRecord } from '../../../src/diagnose/calibrate/federation.js'
+import { fitLogistic } from '../../../src/diagnose/calibrate/fit.js'
+import { thresholdsOf } from '../../../src/diagnose/calibrate/judge-rule.js'
+import { drawFederation, SPACE } from '../../../src/diagnose/calibrate/space.js'
+import { type Calibration, probabilityOf, verdictOfRule } from '../../../src/diagnose/rule.js'
+import { native } from '../../../src/native/load.js'
+
+/** Federations whose truth is the sign of the turn: beyond -0.5, several rounds are needed. */
+function record(index: number): FederationRecord {
+  const [turn, other, rate] = native().random(3, index, 4, 'uniform')
+  const logTurn = -2 * turn!
+  const suffices = logTurn < -0.5
+  const shared = { logHorizon: 0.5, logClients: 0.6, logRate: -3 + rate!, logTau: -3 + other!, logTurn }
+  return {
+    spec: drawFederation(0, index),
+    truth: suffices ? 'one-round-suffices' : 'several-rounds-needed',
+    below: suffices ? 0.99 : 0.01,
+    comparison: null,
+    features: {
+      client: shared,
+      updates: { ...shared, meanCosine: suffices ? 0.9 : 0.2, retention: 0.8 },
+      losses: { ...shared, meanCosine: suffices ? 0.9 : 0.2, lambda: 1, lambdaLoss: suffices ? 0 : 0.2 },
+    },
+    seconds: 1,
+  }
+}
+const provenance = { seed: 0, commit: 'none', base: 'none' }
+const learned = (): Calibration =>
+  calibrationOf(
+    Array.from({ length: 80 }, (_, i) => record(i)),
+    provenance,
+  )
+
+describe('a logistic fit', () => {
+  test('finds the direction that decides, and leaves alone what never changes', () => {
+    const rows = Array.from({ length: 60 }, (_, i) => ({ x: (i - 30) / 10, flat: 7 }))
+    const { features, bias } = fitLogistic(
+      ['x', 'flat'],
+      rows,
+      rows.map(({ x }) => 1 / (1 + Math.exp(-2 * x))),
+    )
+    expect(features[0]!.weight / features[0]!.scale).toBeGreaterThan(1)
+    expect(Math.abs(features[1]!.weight)).toBeLessThan(1e-9)
+    expect(probabilityOf({ features, bias }, { x: 0.0, flat: 7 })).toBeCloseTo(0.5, 1)
+  })
+
+  test('thresholds speak only where they are right nine times in ten, of more than one lucky case', () => {
+    const rows = Array.from({ length: 40 }, (_, i) => ({ features: { x: i }, below: i % 2, truth: i % 2 === 1 }))
+    const fitted = fitLogistic(
+      ['x'],
+      rows.map((row) => row.features),
+      rows.map((row) => row.below),
+    )
+    expect(thresholdsOf(fitted, rows)).toEqual({ suffices: null, needed: null })
+  })
+})
+
+describe('a calibration', () => {
+  test('learns a separable truth, is judged on the unseen half, and beats saying always the same', () => {
+    const { rules, provenance: origin } = learned()
+    expect(origin.federations).toBe(80)
+    const client = rules.find((rule) => rule.evidence === 'client')!
+    expect(client.evaluation.federations).toBe(40)
+    expect(client.evaluation.precision).toBeGreaterThan(0.9)
+    expect(client.evaluation.brier).toBeLessThan(client.evaluation.alwaysSuffices.brier / 2)
+    expect(client.evaluation.brier).toBeLessThan(client.evaluation.tauOnly.brier / 2)
+    expect(client.evaluation.curve.reduce((sum, bin) => sum + bin.count, 0)).toBe(40)
+  })
+
+  test('two federations teach nothing', () => {
+    expect(calibrationOf([record(0), record(1)], provenance).rules).toEqual([])
+  })
+
+  test('the space is drawn evenly, by seed', () => {
+    const drawn = Array.from({ length: 300 }, (_, i) => drawFederation(1, i))
+    expect(drawFederation(1, 7)).toEqual(drawn[7])
+    for (const clients of SPACE.clients) {
+      const part = drawn.filter((spec) => spec.clients === clients).length
+      expect(part).toBeGreaterThan(70)
+      expect(part).toBeLessThan(130)
+    }
+    const [least, most] = SPACE.learningRate
+    expect(drawn.every(({ learningRate }) => learningRate >= least && learningRate <= most)).toBe(true)
+  })
+})
+
+describe('a rule', () => {
+  const good = {
+    logHorizon: 0.5,
+    logClients: 0.6,
+    logTau: -2.5,
+    logTurn: -1.9,
+    meanCosine: 0.9,
+    retention: 0.8,
+    logRate: -2.5,
+    lambda: 1,
+    lambdaLoss: 0,
+  }
+  const bad = { ...good, logTurn: -0.05, meanCosine: 0.2, lambdaLoss: 0.2 }
+
+  test('speaks for either side, with its probability', () => {
+    expect(verdictOfRule('client', good, learned())).toMatchObject({ kind: 'one-round-suffices' })
+    expect(verdictOfRule('client', bad, learned())).toMatchObject({ kind: 'several-rounds-needed' })
+    expect(verdictOfRule('losses', good, learned()).kind).toBe('one-round-suffices')
+  })
+
+  test('updates alone never say that one round suffices', () => {
+    const all = learned()
+    expect(verdictOfRule('updates', good, all).kind).toBe('not-enough-evidence')
+    const careless = { ...all, rules: all.rules.map((rule) => ({ ...rule, suffices: 0, needed: null })) }
+    expect(verdictOfRule('updates', good, careless).kind).toBe('not-enough-evidence')
+    expect(verdictOfRule('updates', bad, all).kind).toBe('several-rounds-needed')
+  })
+
+  test('is silent without a calibration or a feature', () => {
+    expect(verdictOfRule('client', good, undefined).missing[0]?.reason).toMatch(/no calibrated rule/)
+    const { logTurn: _, ...less } = good
+    expect(verdictOfRule('client', less, learned()).missing[0]?.reason).toMatch(/needs logTurn/)
+  })
+})
