@@ -29,6 +29,9 @@ describe('the command line', () => {
         'simulate',
         'train',
         'withdraw',
+        'simulate',
+        'train',
+        'value',
       ].sort(),
     )
   })
@@ -87,7 +90,7 @@ describe('the command line', () => {
   })
 
   it('does not know what is not built', async () => {
-    for (const name of ['withdraw', 'diagnose', 'value', 'convert', 'adopt', 'push', 'pull']) {
+    for (const name of ['withdraw', 'diagnose', 'convert', 'adopt', 'push', 'pull']) {
       expect((await run(name)).code, name).toBe(2)
     }
   })
