@@ -14,24 +14,23 @@ describe('the command line', () => {
   it('lists exactly the commands that are built', () => {
     expect(commands.map((command) => command.name()).sort()).toEqual(
       [
+        'adopt',
         'aggregate',
+        'convert',
         'demo',
         'devices',
+        'diagnose',
         'evaluate',
         'generate',
         'inspect',
         'plan',
-        'report',
-        'convert',
-        'adopt',
-        'push',
         'pull',
-        'simulate',
-        'train',
-        'withdraw',
+        'push',
+        'report',
         'simulate',
         'train',
         'value',
+        'withdraw',
       ].sort(),
     )
   })
