@@ -3,6 +3,7 @@ export { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adap
 export { type Conversion, type ConvertOptions, convert, type Target } from './adapter/convert.js'
 export type { DenseDelta } from './adapter/dense.js'
 export { loadAdapter } from './adapter/folder.js'
+export { exportOnnx, type OnnxExport, type OnnxOptions } from './adapter/onnx/export.js'
 export { loadPeft, savePeft } from './adapter/peft.js'
 export {
   type Aggregate,
@@ -39,10 +40,10 @@ export { type Closed, closeRound } from './federation/server.js'
 export { type SimulateOptions, simulate } from './federation/simulate.js'
 export { closeStateRound, type StateRound } from './federation/state-round.js'
 export { type Withdrawal, withdrawFromRun, withdrawFromState } from './federation/withdraw.js'
+export { type ValuedRun, type ValueRunOptions, valueRun } from './federation/value-run.js'
 export { type Model, openModel } from './model/open.js'
 export { readSafetensorsHeader } from './model/safetensors.js'
 export type { ModelSpec } from './model/spec.js'
-export { exportOnnx, type OnnxExport, type OnnxOptions } from './onnx/export.js'
 export { openRuntime } from './runtime/open.js'
 export type {
   GenerateRequest,
@@ -74,3 +75,7 @@ export {
 export { type Published, type PublishOptions, publish, pull } from './update/publish.js'
 export { writeReceipt } from './update/receipt.js'
 export { parseUpdate, readUpdate, serializeUpdate, type Update, type UpdateInfo } from './update/update.js'
+export type { Learnable } from './valuation/learn.js'
+export type { ValueOptions } from './valuation/options.js'
+export { type ClientValue, type Finding, readValuation, type Valuation } from './valuation/valuation.js'
+export { valueClients } from './valuation/value-clients.js'

@@ -14,6 +14,7 @@ interface Flags extends CommonFlags {
   to: Target
   base?: string
   merge?: true
+  adapterApart?: true
   type?: OutputType
   lossy?: true
   out: string
@@ -22,11 +23,15 @@ interface Flags extends CommonFlags {
 export function addConvert(program: Command, terminal: Terminal): void {
   const command = program
     .command('convert')
-    .description('an adapter or a model in another form: for PEFT, llama.cpp, MLX or transformers')
+    .description('an adapter or a model in another form: for PEFT, llama.cpp, MLX, transformers or onnxruntime')
     .argument('<in>', 'a PEFT, MLX or oneround adapter folder, a GGUF file, or a Hugging Face model folder')
     .requiredOption('--to <form>', `the form: ${TARGETS.join(', ')}`, choice(...TARGETS))
-    .option('--base <path>', 'the model that the adapter belongs to; for GGUF and --merge')
-    .option('--merge', 'base and adapter as one model (hf, gguf)')
+    .option('--base <path>', 'the model that the adapter belongs to; for GGUF, ONNX and --merge')
+    .option('--merge', 'base and adapter as one model (hf, gguf; onnx does so anyway)')
+    .option(
+      '--adapter-apart',
+      'onnx: the adapter is an input of the graph, which then serves any adapter of its layers',
+    )
     .option(
       '--type <type>',
       `what weights are stored as: ${OUTPUT_TYPES.join(', ')} (default: F32)`,
@@ -40,6 +45,7 @@ export function addConvert(program: Command, terminal: Terminal): void {
     'oneround convert adapter --to hf --base models/base --merge --type F16 --out merged',
     'oneround convert adapter.gguf --to peft --base base.gguf --out adapter',
     'oneround convert base.gguf --to hf --out base',
+    'oneround convert adapter --to onnx --base models/base --adapter-apart --out graph',
   ]).action(async (source: string, flags: Flags) =>
     runJob(terminal, flags, async (job) => {
       await using base = flags.base === undefined ? undefined : await openBase(flags.base, job.options)
@@ -50,6 +56,7 @@ export function addConvert(program: Command, terminal: Terminal): void {
         out: flags.out,
         base,
         merge: flags.merge,
+        adapterApart: flags.adapterApart,
         type: flags.type,
         lossy: flags.lossy,
         signal,

@@ -16,6 +16,7 @@ import { addReport } from './report.js'
 import { addSimulate } from './simulate.js'
 import type { Terminal } from './terminal.js'
 import { addTrain } from './train.js'
+import { addValue } from './value.js'
 import { addWithdraw } from './withdraw.js'
 
 /** The whole command line, not yet run. Commander throws instead of ending the process. */
@@ -42,6 +43,7 @@ export function makeProgram(terminal: Terminal): Command {
     addSimulate,
     addDiagnose,
     addReport,
+    addValue,
     addConvert,
     addAdopt,
     addPush,

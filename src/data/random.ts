@@ -18,6 +18,8 @@ export const STREAM = {
   /** this and the next plus 256 times the client's place */
   clientDropout: 10,
   visitDuration: 11,
+  /** orders of clients; far from the others, which grow one by one */
+  valuation: 64,
 } as const
 
 const WEYL = [0x9e3779b9, 0xbb67ae85] as const

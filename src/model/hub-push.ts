@@ -1,7 +1,7 @@
 /** Files into a repository of the hub, as one commit. The repository is made where it is not there. */
 import { OneroundError } from '../errors.js'
-import { library } from './hub.js'
 import { parseHubAddress } from './hub-address.js'
+import { library } from './hub-library.js'
 import { hubToken } from './hub-token.js'
 
 export interface PushOptions {

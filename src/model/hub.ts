@@ -8,6 +8,7 @@ import { type HubAddress, parseHubAddress } from './hub-address.js'
 import { cacheFolder, HubCache, isCommit } from './hub-cache.js'
 import { aborted, fetchFile } from './hub-download.js'
 import { adapterFilesToFetch, filesToFetch, type HubFile, hubFile, MAX_LISTED } from './hub-files.js'
+import { type Library, library } from './hub-library.js'
 
 export interface HubOptions {
   /** instead of `@REVISION` in the source; default main */
@@ -20,8 +21,6 @@ export interface HubOptions {
   /** in bytes of all files */
   onProgress?: ((p: { file: string; done: number; total: number }) => void) | undefined
 }
-
-type Library = typeof import('@huggingface/hub')
 
 /**
  * Fetches what is not cached yet, each file checked against the digest in the hub's listing. HF_TOKEN is sent to the hub
@@ -229,17 +228,4 @@ class Hub {
 
 function isUnreachable(error: unknown): boolean {
   return error instanceof OneroundError && error.code === 'IO'
-}
-
-/** Loaded at first use, because who has the files needs none of it. */
-export async function library(source: string): Promise<Library> {
-  try {
-    return await import('@huggingface/hub')
-  } catch (cause) {
-    throw new OneroundError('UNSUPPORTED', `${source} needs the package @huggingface/hub, which is not installed.`, {
-      expected: '@huggingface/hub beside oneround',
-      fix: 'Add it with: npm install @huggingface/hub, or download the model and pass its folder.',
-      cause,
-    })
-  }
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { writeAtomic } from '../run/atomic.js'
+import type { ReportData } from './data.js'
 import { page } from './page.js'
 import { readReport } from './run.js'
 
@@ -10,6 +11,16 @@ import { readReport } from './run.js'
  */
 export async function writeReport(folder: string, out?: string): Promise<string> {
   const file = out ?? join(folder, 'report.html')
-  await writeAtomic(file, page(await readReport(folder)))
+  await writeAtomic(file, pageOf(await readReport(folder)))
   return file
+}
+
+/** A damaged or forged diagnosis costs its own sections, never the page. */
+function pageOf(data: ReportData): string {
+  try {
+    return page(data)
+  } catch (error) {
+    if (data.diagnosis === undefined) throw error
+    return page({ ...data, diagnosis: undefined })
+  }
 }

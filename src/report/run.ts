@@ -1,6 +1,9 @@
+import { join } from 'node:path'
+import type { Diagnosis } from '../diagnose/types.js'
 import type { Arm } from '../federation/arms.js'
 import { readRun } from '../run/folder.js'
 import { type MetricEvent, readMetrics } from '../run/metrics.js'
+import { readBoundedFile } from '../text/bounded-file.js'
 import type { Score } from '../train/score.js'
 import { parsePlan, planSha256 } from '../update/plan.js'
 import type { Closing, ReportData } from './data.js'
@@ -17,8 +20,25 @@ export async function readReport(folder: string): Promise<ReportData> {
     arms: armsOf(state.results, events),
     curves: curvesOf(events),
     closings: closingsOf(events),
+    diagnosis: await diagnosisOf(folder),
     environment: isObject(environment) ? environment : {},
     time: events.at(-1)?.time,
+  }
+}
+
+/** most bytes of a diagnosis.json; layers and examples make it a few megabytes at most */
+const MOST_BYTES = 64 * 2 ** 20
+
+/** What `oneround diagnose` left in the folder. Its fields are believed only as far as a page can be made of them (report.ts). */
+async function diagnosisOf(folder: string): Promise<Diagnosis | undefined> {
+  const file = join(folder, 'diagnosis.json')
+  const bytes = await readBoundedFile(file, MOST_BYTES)
+  if (bytes === undefined) return undefined
+  try {
+    const value: unknown = JSON.parse(bytes.toString('utf8'))
+    return isObject(value) && value.version === 1 ? (value as unknown as Diagnosis) : undefined
+  } catch {
+    return undefined
   }
 }
 

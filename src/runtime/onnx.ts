@@ -1,13 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { z } from 'zod'
 import type { Adapter } from '../adapter/adapter.js'
 import { loadAdapter } from '../adapter/folder.js'
+import { FACTS_FILE, GRAPH_FILE } from '../adapter/onnx/export.js'
 import { OneroundError } from '../errors.js'
 import { continuation } from '../evaluate/continuation.js'
 import { continueText, endOf, type NextToken, type TextEnd, type TextModel } from '../evaluate/continue-text.js'
 import { promptTokens } from '../evaluate/generate.js'
-import { GRAPH_FILE } from '../onnx/export.js'
 import { workerFile } from '../run/worker-file.js'
 import { parseJsonObject, readBoundedFile } from '../text/bounded-file.js'
 import { noTokenizer, tokenizerOfFolder } from '../text/tokenizer-files.js'
@@ -23,7 +24,7 @@ import {
 } from './runtime.js'
 import { Turns } from './turns.js'
 
-const CONFIG_LIMIT = 1 << 20
+const FACTS_LIMIT = 1 << 16
 
 /** onnxruntime-node in a worker thread. The folder holds the graph, its weights and the tokenizer. */
 export async function openOnnx(o: RuntimeOptions): Promise<Runtime> {
@@ -39,27 +40,33 @@ export async function openOnnx(o: RuntimeOptions): Promise<Runtime> {
   )
 }
 
+const facts = z.object({
+  format: z.literal('oneround-onnx'),
+  version: z.literal(1),
+  bosToken: z.int().min(0).nullable(),
+  eosToken: z.int().min(0).nullable(),
+  maxPositions: z.int().min(1),
+})
+
 /** Tokenizer and special tokens of an exported folder. */
 async function textModelOf(folder: string): Promise<TextModel> {
-  const file = join(folder, 'generation_config.json')
-  const bytes = await readBoundedFile(file, CONFIG_LIMIT)
-  if (bytes === undefined) {
-    throw new OneroundError('NOT_FOUND', `${folder} has no generation_config.json`, {
-      found: 'a folder without it',
-      expected: `a folder that 'oneround convert --to onnx' wrote`,
+  const file = join(folder, FACTS_FILE)
+  const bytes = await readBoundedFile(file, FACTS_LIMIT)
+  const read = bytes === undefined ? undefined : facts.safeParse(parseJsonObject(bytes, file))
+  if (read?.data === undefined) {
+    throw new OneroundError(bytes === undefined ? 'NOT_FOUND' : 'MALFORMED', `${folder} holds no exported model.`, {
+      found: bytes === undefined ? `a folder without ${FACTS_FILE}` : `${FACTS_FILE} with other fields`,
+      expected: "a folder that 'oneround convert --to onnx' wrote",
       fix: 'Pass the folder that holds model.onnx, or export it again.',
     })
   }
-  const config = parseJsonObject(bytes, file)
-  const count = (key: string) => {
-    const value = config[key]
-    return Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : undefined
+  const { bosToken, eosToken, maxPositions } = read.data
+  const special = {
+    ...(bosToken === null ? {} : { bosToken }),
+    ...(eosToken === null ? {} : { eosToken }),
   }
-  const bosToken = count('bos_token_id')
-  const eosToken = count('eos_token_id')
-  const special = { ...(bosToken === undefined ? {} : { bosToken }), ...(eosToken === undefined ? {} : { eosToken }) }
   const source = (await tokenizerOfFolder(folder, special)) ?? noTokenizer(folder, folder)
-  return { tokenizer: source.build(), spec: { ...special, maxPositions: count('max_length') ?? 2048 } }
+  return { tokenizer: source.build(), spec: { ...special, maxPositions } }
 }
 
 function graphLayers(adapter: Adapter, name: string): GraphLayer[] {

@@ -14,7 +14,6 @@ const typescriptOrder = [
   ['valuation'],
   ['aggregate', 'train', 'evaluate'],
   ['update'],
-  ['onnx'],
   ['adapter', 'data'],
   ['model', 'text'],
   ['run', 'native'],

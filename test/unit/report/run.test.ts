@@ -6,6 +6,7 @@ import { writeReport } from '../../../src/report/report.js'
 import { readReport } from '../../../src/report/run.js'
 import { planText } from '../../../src/update/plan.js'
 import { someArms } from './arms.js'
+import { someDiagnosis } from './diagnosis.js'
 import { somePlan } from './plan.js'
 
 let folder = ''
@@ -89,4 +90,24 @@ it('makes a page of a run that was killed while it wrote', async () => {
 it('refuses what is no run and writes nothing there', async () => {
   await expect(writeReport(folder)).rejects.toMatchObject({ code: 'NOT_FOUND' })
   expect(() => readFileSync(join(folder, 'report.html'))).toThrow()
+})
+
+it('tells what a diagnosis in the folder says, and makes a page without one that is damaged', async () => {
+  const arms = someArms(['a', 'b'])
+  write({ 'arm/base': arms.filter((arm) => arm.name === 'base') }, [])
+  const pageWith = async (diagnosis: string) => {
+    writeFileSync(join(folder, 'diagnosis.json'), diagnosis)
+    return readFileSync(await writeReport(folder), 'utf8')
+  }
+  expect(await pageWith(JSON.stringify(someDiagnosis(['a', 'b'])))).toContain('<h2>Not enough evidence</h2>')
+  for (const damaged of [
+    '{',
+    '[]',
+    '{"version":1}',
+    '{"version":1,"verdict":{"kind":"<b>","numbers":[{"value":"x"}]}}',
+  ]) {
+    const html = await pageWith(damaged)
+    expect(html).toContain('<h2>Arms</h2>')
+    expect(html).not.toContain('<b>')
+  }
 })

@@ -1,15 +1,15 @@
 /** Graphs of the tiny golden models, run by onnxruntime, against what transformers, PEFT and the engine compute. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as ort from 'onnxruntime-node'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Adapter, makeAdapter } from '../../../src/adapter/adapter.js'
+import { exportOnnx } from '../../../src/adapter/onnx/export.js'
 import { loadPeft } from '../../../src/adapter/peft.js'
 import { type Model, openModel } from '../../../src/model/open.js'
 import { readSafetensors } from '../../../src/model/safetensors.js'
 import { native } from '../../../src/native/load.js'
-import { exportOnnx } from '../../../src/onnx/export.js'
 import { OnnxDecoder } from '../../../src/runtime/onnx-decoder.js'
 import type { GraphLayer } from '../../../src/runtime/onnx-messages.js'
 import { overlayOf } from '../../../src/train/slots.js'
@@ -107,27 +107,42 @@ describe.skipIf(skipReason('golden/tiny') !== undefined)('an ONNX export', () =>
     if (own === undefined) throw new Error('a base without layers')
     const layer = { name: own.name, in: own.in + 1, out: own.out, rank: 1, scale: 1 }
     const other = makeAdapter([{ ...layer, a: new Float32Array(own.in + 1), b: new Float32Array(own.out) }])
-    const dense = makeAdapter([], [{ name: `${own.name}.weight`, shape: [1, 1], values: new Float32Array(1) }])
+    const shape = [own.out, own.in]
+    const dense = makeAdapter([], [{ name: `${own.name}.weight`, shape, values: new Float32Array(own.out * own.in) }])
     const out = join(place, 'refused')
     await expect(exportOnnx(base, out, { adapter: other })).rejects.toThrow(
-      expect.objectContaining({ code: 'MISMATCH', found: expect.stringContaining(own.name) as string }),
+      expect.objectContaining({ code: 'MISMATCH', message: expect.stringContaining(own.name) as string }),
     )
-    await expect(exportOnnx(base, out, { adapter: dense })).rejects.toThrow(
+    await expect(exportOnnx(base, out, { adapter: dense, adapterAs: 'apart' })).rejects.toThrow(
       expect.objectContaining({ code: 'UNSUPPORTED' }),
     )
     expect(() => readdirSync(out)).toThrow()
   })
 
-  it('leaves no graph and no half-written weights when it is stopped', async () => {
+  it('merges dense deltas, too', async () => {
+    await using base = await openModel(folder)
+    const { name, in: inputs, out } = base.spec.linearLayers[0] ?? { name: '', in: 0, out: 0 }
+    const values = native().random(3, 0, inputs * out, 'normal')
+    const adapter = makeAdapter([], [{ name: `${name}.weight`, shape: [out, inputs], values }])
+    const graph = join(place, 'dense')
+    await exportOnnx(base, graph, { adapter })
+    const examples = [[1, 5, 9, 3]]
+    const stack = { a: new Float32Array(inputs * inputs), b: values }
+    for (let i = 0; i < inputs; i++) stack.a[i * inputs + i] = 1
+    const same = makeAdapter([{ name, in: inputs, out, rank: inputs, scale: 1, ...stack }])
+    const expected = await engineLogits(base, examples, same)
+    expect(relativeError(await logitsOf(graph, examples, [], 4), expected)).toBeLessThan(1e-5)
+  })
+
+  it('leaves the old model whole when it is stopped', async () => {
     await using base = await openModel(folder)
     const out = join(place, 'stopped')
     await exportOnnx(base, out)
-    writeFileSync(join(out, 'model.onnx_data'), 'old')
+    const before = readFileSync(join(out, 'model.onnx_data'))
     const stop = new AbortController()
     const stopped = exportOnnx(base, out, { signal: stop.signal, onProgress: () => stop.abort() })
     await expect(stopped).rejects.toThrow(expect.objectContaining({ code: 'ABORTED' }))
-    const left = readdirSync(out)
-    expect(left).not.toContain('model.onnx')
-    expect(left.filter((name) => name.endsWith('.tmp'))).toEqual([])
+    expect(readFileSync(join(out, 'model.onnx_data')).equals(before)).toBe(true)
+    expect(readdirSync(out).filter((name) => name.endsWith('.tmp'))).toEqual([])
   })
 })

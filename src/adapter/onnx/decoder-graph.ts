@@ -7,8 +7,8 @@
  * and, for every layer whose adapter is kept apart, LAYER.lora_A [rank, in] and LAYER.lora_B [out, rank], the scale
  * multiplied into lora_B. Activations are [batch * sequence, features] everywhere but in attention.
  */
-import { modulePath } from '../model/modules.js'
-import type { DecoderShape } from '../native/binding.js'
+import { modulePath } from '../../model/modules.js'
+import type { DecoderShape } from '../../native/binding.js'
 import { attention, attentionShapes } from './attention-graph.js'
 import { GraphBuilder, type StoredWeight } from './graph-builder.js'
 import type { Graph } from './messages.js'
@@ -19,8 +19,6 @@ export interface DecoderGraphOptions {
   maxPositions: number
   /** layers whose factors are inputs */
   adapted: ReadonlySet<string>
-  /** linear layers whose weight is stored [in, out] */
-  transposed: ReadonlySet<string>
   /** name of the file that holds the weights */
   location: string
   metadata: Readonly<Record<string, string>>
@@ -66,12 +64,11 @@ export function decoderGraph(o: DecoderGraphOptions): { graph: Graph; weights: S
 export type Linear = (x: string, layer: string, from: number, out: number, bias: boolean) => string
 
 /** y = x W' + bias, and where the adapter is kept apart + (x A') (scale B)'. */
-function linearOf(g: GraphBuilder, { adapted, transposed }: DecoderGraphOptions): Linear {
+function linearOf(g: GraphBuilder, { adapted }: DecoderGraphOptions): Linear {
   return (x, layer, from, out, bias) => {
-    const turned = transposed.has(layer)
-    const weights = [g.weight(`${layer}.weight`, turned ? [from, out] : [out, from])]
+    const weights = [g.weight(`${layer}.weight`, [out, from])]
     if (bias) weights.push(g.weight(`${layer}.bias`, [out]))
-    const y = g.node('Gemm', [x, ...weights], { transB: turned ? 0 : 1 })
+    const y = g.node('Gemm', [x, ...weights], { transB: 1 })
     if (!adapted.has(layer)) return y
     const { a, b } = loraInputs(layer)
     const rank = `rank of ${layer}`
