@@ -89,7 +89,10 @@ export function withFileFlags(command: Command): Command {
 export function withPlanFlags(command: Command): Command {
   return withStrategyFlags(withDataFlags(command))
     .option('--config <file>', "JSON object with the plan's options, named as here in camelCase; flags win over it")
-    .option('--trainable <kind>', 'what trains and travels: lora (factors), ffa (B only), fed-sb (a core), full (every tensor)')
+    .option(
+      '--trainable <kind>',
+      'what trains and travels: lora (factors), ffa (B only), fed-sb (a core), full (every tensor)',
+    )
     .option('--rank <n>', 'LoRA rank', count)
     .option('--alpha <x>', 'LoRA alpha; the scale is alpha / rank (default: twice the rank)', number)
     .option('--targets <list>', 'all-linear, or names such as q_proj,v_proj', (text) =>

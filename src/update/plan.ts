@@ -96,7 +96,8 @@ function checkKind(plan: Plan, source: string): void {
     if (plan.layers.length === 0) throw inconsistent(source, 'no layers', 'at least one layer')
     const others: readonly Method[] = Object.values(METHOD_OF)
     if (method === own || !others.includes(method)) return
-    const expected = own === undefined ? 'svd or another method of factors' : `'${own}', svd or another method of factors`
+    const expected =
+      own === undefined ? 'svd or another method of factors' : `'${own}', svd or another method of factors`
     throw inconsistent(source, `factors of kind '${trainable.kind}' with the method '${method}'`, expected)
   }
   if (plan.layers.length > 0) throw inconsistent(source, 'layers beside full updates', 'no layers')

@@ -243,7 +243,7 @@ describe('the slope of the loss along a client', () => {
   it.skipIf(skipReason(gpt2) !== undefined)('of a base whose matrices lie the other way round', async () => {
     await using base = await openModel(sharedFile(gpt2)!)
     const { createPlan } = await import('../../src/update/create-plan.js')
-    const vocabulary = Math.min(base.spec.vocabulary, 200)
+    const vocabulary = Math.min(base.spec.shape.vocabulary, 200)
     const examples = Array.from({ length: 6 }, (_, id) => {
       const ids = Int32Array.from({ length: 12 }, (__, t) => (id * 31 + t * t * 7) % vocabulary)
       return { id, ids, labels: Int32Array.from(ids, (___, t) => ids[t + 1] ?? -100), characters: 12 }
