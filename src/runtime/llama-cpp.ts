@@ -1,4 +1,3 @@
-import type { LlamaContextSequence, LlamaModel, Token } from 'node-llama-cpp'
 import { OneroundError } from '../errors.js'
 import { continuation } from '../evaluate/continuation.js'
 import { continueText, endOf, type NextToken, type TextEnd } from '../evaluate/continue-text.js'
@@ -15,6 +14,27 @@ import {
 } from './runtime.js'
 import { Turns } from './turns.js'
 
+/** What is used of node-llama-cpp 3: its types are not needed to build this package. */
+type Input = number | [token: number, options: { generateNext: { logits?: true; probabilities?: true } }]
+interface Output {
+  next: { logits?: ReadonlyMap<number, number>; probabilities?: ReadonlyMap<number, number> }
+}
+interface LlamaSequence {
+  clearHistory(): Promise<void>
+  controlledEvaluate(input: Input[]): Promise<(Output | undefined)[]>
+}
+interface LlamaModel {
+  createContext(o: { contextSize: number; lora?: string; threads?: number }): Promise<{ getSequence(): LlamaSequence }>
+  dispose(): Promise<void>
+}
+interface Library {
+  LlamaLogLevel: { error: string }
+  getLlama(o: { gpu: false; build: 'never'; logLevel: string }): Promise<{
+    loadModel(o: { modelPath: string }): Promise<LlamaModel>
+  }>
+}
+const PACKAGE = 'node-llama-cpp'
+
 /** tokens of a context, where the model allows as many */
 const CONTEXT = 2048
 /** the base alone, among the contexts by adapter */
@@ -30,11 +50,11 @@ export async function openLlamaCpp(o: RuntimeOptions): Promise<Runtime> {
     })
   }
   const model = await openModel(o.model)
-  let library: typeof import('node-llama-cpp')
+  let library: Library
   try {
-    library = await import('node-llama-cpp')
+    library = (await import(PACKAGE)) as Library
   } catch (cause) {
-    throw missingPackage('node-llama-cpp', cause)
+    throw missingPackage(PACKAGE, cause)
   }
   const llama = await library.getLlama({ gpu: false, build: 'never', logLevel: library.LlamaLogLevel.error })
   const loaded = await llama.loadModel({ modelPath: o.model })
@@ -48,7 +68,7 @@ class LlamaCppRuntime implements Runtime {
   readonly #model: LlamaModel
   readonly #adapters: ReadonlyMap<string, string>
   readonly #threads: number | undefined
-  readonly #sequences = new Map<string, LlamaContextSequence>()
+  readonly #sequences = new Map<string, LlamaSequence>()
   readonly #turns = new Turns()
 
   constructor(base: Model, model: LlamaModel, adapters: ReadonlyMap<string, string>, threads: number | undefined) {
@@ -95,14 +115,14 @@ class LlamaCppRuntime implements Runtime {
       const results = await sequence.controlledEvaluate(
         Array.from(ids.subarray(0, -1), (token, place) =>
           (labels[place] as number) < 0 ? token : [token, { generateNext: { probabilities: true } }],
-        ) as Parameters<LlamaContextSequence['controlledEvaluate']>[0],
+        ),
       )
       let logLikelihood = 0
       let tokens = 0
       for (const [place, target] of labels.entries()) {
         if (target < 0) continue
         tokens++
-        logLikelihood += Math.log(results[place]?.next.probabilities?.get(target as Token) ?? Number.NaN)
+        logLikelihood += Math.log(results[place]?.next.probabilities?.get(target) ?? Number.NaN)
       }
       likelihoods.push({ logLikelihood, tokens })
     }
@@ -119,18 +139,16 @@ class LlamaCppRuntime implements Runtime {
   }
 
   /** The logits [vocabulary] after the last of some tokens. */
-  async #logits(sequence: LlamaContextSequence, ids: readonly number[]): Promise<Float32Array> {
-    const input = [...ids.slice(0, -1), [ids.at(-1), { generateNext: { logits: true } }]]
-    const results = await sequence.controlledEvaluate(
-      input as Parameters<LlamaContextSequence['controlledEvaluate']>[0],
-    )
+  async #logits(sequence: LlamaSequence, ids: readonly number[]): Promise<Float32Array> {
+    const input: Input[] = [...ids.slice(0, -1), [ids.at(-1) as number, { generateNext: { logits: true } }]]
+    const results = await sequence.controlledEvaluate(input)
     const logits = new Float32Array(this.#base.spec.shape.vocabulary).fill(Number.NEGATIVE_INFINITY)
     for (const [token, logit] of results[ids.length - 1]?.next.logits ?? []) logits[token] = logit
     return logits
   }
 
   /** The context of an adapter, made when it is first asked for. */
-  async #sequence(adapter: string | undefined): Promise<LlamaContextSequence> {
+  async #sequence(adapter: string | undefined): Promise<LlamaSequence> {
     const lora = namedAdapter(this.#adapters, adapter)
     const kept = this.#sequences.get(adapter ?? ALONE)
     if (kept !== undefined) return kept
