@@ -24,6 +24,7 @@ export async function run({ emit, flag, has }) {
   const model = flag('model', shared('models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf'))
   const threads = Number(flag('threads', os.availableParallelism()))
   const runs = Number(flag('runs', 3))
+  const compute = flag('compute', 'f32')
   const tasks = {
     'arc-easy 0-shot': await readArc([flag('arc-data', shared('data/arc/arc_easy.jsonl'))], {
       limit: Number(flag('arc', 60)),
@@ -41,13 +42,13 @@ export async function run({ emit, flag, has }) {
   try {
     for (const [task, questions] of Object.entries(tasks)) {
       const peers = has('peers') ? await startPeers(python, folder, place, task, questions, threads) : []
-      await choose(base, questions.slice(0, 1), { threads })
+      await choose(base, questions.slice(0, 1), { threads, compute })
       const speeds = { oneround: [], ...Object.fromEntries(peers.map(({ type }) => [type, []])) }
       let made = []
       let furthest = 0
       for (let i = 0; i < runs; i++) {
         const start = performance.now()
-        made = await choose(base, questions, { threads })
+        made = await choose(base, questions, { threads, compute })
         speeds.oneround.push((questions.length / (performance.now() - start)) * 1000)
         for (const { type, peer, count } of peers) {
           const { seconds, loglikelihoods } = await peer.measure()
@@ -56,7 +57,7 @@ export async function run({ emit, flag, has }) {
         }
       }
       for (const { peer } of peers) peer.close()
-      const shape = { task, model: model.split('/').at(-1), questions: questions.length, runs }
+      const shape = { task, model: model.split('/').at(-1), compute, questions: questions.length, runs }
       emit({
         what: 'score',
         unit: 'questions/s',

@@ -12,6 +12,7 @@ import type { Terminal } from './terminal.js'
 interface Flags extends CommonFlags, TaskFlags {
   base: string
   adapter?: string
+  compute?: 'auto' | 'f32' | 'bf16'
 }
 
 export function addEvaluate(program: Command, terminal: Terminal): void {
@@ -21,6 +22,11 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
     .requiredOption('--base <path>', 'the base model: a Hugging Face folder or a .gguf file')
     .requiredOption('--data <files...>', 'what is judged; see --task')
     .option('--adapter <folder>', 'folder of an adapter, as aggregate or PEFT writes it')
+    .option(
+      '--compute <type>',
+      'arithmetic of losses: f32, bf16, or auto (default: f32); what is generated is always f32',
+      choice('auto', 'f32', 'bf16'),
+    )
     .option('--plan <file>', 'take template, cutoff and loss-on from a plan; flags win over it (task loss)')
     .option('--task <name>', `what is measured: ${taskNames.join(', ')}`, choice(...taskNames), 'loss')
     .option('--limit <n>', 'only the first n questions', count)
@@ -45,7 +51,7 @@ export function addEvaluate(program: Command, terminal: Terminal): void {
         checkFlags(flags)
         await using base = await openBase(flags.base, job.options)
         const adapter = flags.adapter === undefined ? undefined : await loadAdapter(flags.adapter)
-        const { score, facts } = await evaluateTask(base, flags, { ...job.options, adapter })
+        const { score, facts } = await evaluateTask(base, flags, { ...job.options, adapter, compute: flags.compute })
         return { json: { task: flags.task, ...score, ...facts }, text: scoreText(score, facts) }
       }),
     )
