@@ -14,15 +14,15 @@ import { canonicalJson } from '../update/canonical.js'
 import { checkLayer, MAX_EFFECT } from '../update/checks.js'
 import { bytesOf } from '../update/digest.js'
 import { decodeInfo, encodeInfo } from '../update/info.js'
+import { STATE_KEY } from '../update/inspect.js'
 import { type Plan, planSha256 } from '../update/plan.js'
 import { Accumulator, type Factors, type Keep, type Member } from './accumulator.js'
 import { MOST_STEPS, MOST_SUM } from './grid.js'
 import type { LayerJobs } from './layers.js'
 import { weightOf } from './weights.js'
 
-const VERSION_KEY = 'oneround.aggregation'
 const VERSION = '1'
-const KEYS = [VERSION_KEY, 'plan', 'keep', 'clients', 'digest']
+const KEYS = [STATE_KEY, 'plan', 'keep', 'clients', 'digest']
 
 const membersSchema = z.array(
   z.strictObject({
@@ -66,7 +66,7 @@ function contentOf(sums: Accumulator): { metadata: Record<string, string>; tenso
     }),
   ].sort((x, y) => (x.name < y.name ? -1 : 1))
   const metadata = {
-    [VERSION_KEY]: VERSION,
+    [STATE_KEY]: VERSION,
     plan: planSha256(sums.plan),
     keep: sums.keep,
     clients: canonicalJson(
@@ -81,7 +81,7 @@ export async function readState(file: string, plan: Plan, jobs: LayerJobs, keep?
   const { metadata, tensors: entries } = await readSafetensorsHeader(file)
   const read = (key: string) => (Object.hasOwn(metadata, key) ? (metadata[key] ?? '') : '')
   const stranger = Object.keys(metadata).find((key) => !KEYS.includes(key))
-  if (stranger !== undefined || read(VERSION_KEY) !== VERSION)
+  if (stranger !== undefined || read(STATE_KEY) !== VERSION)
     throw malformed(file, stranger === undefined ? 'no known version' : `the key '${stranger.slice(0, 80)}'`)
   if (read('plan') !== planSha256(plan)) {
     throw new OneroundError('MISMATCH', `The state ${file} belongs to another plan.`, {

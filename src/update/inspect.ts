@@ -31,6 +31,7 @@ export type InspectedKind =
   | 'mlx adapter'
   | 'gguf adapter'
   | 'run'
+  | 'state'
   | 'safetensors'
 
 export interface Inspection {
@@ -46,6 +47,9 @@ export interface Inspection {
 
 const STACK_NOTE =
   "The method 'stack' keeps every client's factors verbatim inside the adapter: publishing it publishes every update."
+/** metadata key of an aggregator's state file */
+export const STATE_KEY = 'oneround.aggregation'
+const STATE_NOTE = 'A state is as confidential as the updates in it: every client in it can be taken out again.'
 const UPDATE_NOTE = 'An update is not anonymous: text may be inferred from its numbers.'
 
 /** Reads a file or folder and says what it is. A file that is broken is refused with the reason. */
@@ -65,6 +69,8 @@ export async function inspectFile(path: string, plan?: Plan): Promise<Inspection
   const fields = Object.entries(header.metadata).map(([field, value]) => ({ field, meaning: 'metadata', value }))
   for (const { name, dtype, shape } of header.tensors)
     fields.push({ field: name, meaning: 'tensor', value: `${dtype} [${shape.join(', ')}]` })
+  // aggregate/state-file.ts, a storey above, says what the metadata are and refuses what does not fit
+  if (Object.hasOwn(header.metadata, STATE_KEY)) return { kind: 'state', path, fields, notes: [STATE_NOTE] }
   return { kind: 'safetensors', path, fields, notes: header.metadata[METHOD_KEY] === 'stack' ? [STACK_NOTE] : [] }
 }
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Aggregate, type Aggregator, type Keep, openAggregator } from '../../../src/aggregate/aggregator.js'
+import { inspectFile } from '../../../src/update/inspect.js'
 import type { Weights } from '../../../src/update/plan.js'
 import type { Update } from '../../../src/update/update.js'
 import { addProduct, dense, distance, randomUpdate, tinyPlan } from './dense.js'
@@ -74,6 +75,11 @@ describe.each(['updates', 'sums'] as const)('keeping %s', (keep) => {
     const a = join(folder, `a-${keep}.state`)
     const b = join(folder, `b-${keep}.state`)
     const written = await (await filled(await open(keep), updates.slice(0, 4))).save(a)
+    const { kind, notes } = await inspectFile(a)
+    expect({ kind, notes: notes.join() }).toEqual({
+      kind: 'state',
+      notes: expect.stringContaining('confidential') as string,
+    })
     const other = await filled(await open(keep), [...updates].reverse())
     for (const late of updates.slice(4)) await other.remove(late.info.client, { updates })
     expect(await other.save(b)).toEqual(written)
