@@ -25,10 +25,14 @@ interface Run {
 const runs = ['smollm2_qv_r8', 'smollm2_all_r8']
 /**
  * What a run may differ from PyTorch's f32: each gradient tensor's relative error, and every loss. In bf16 each operand of
- * a product is off by up to 2^-8 of itself; through 30 blocks and back that is a few percent of a single gradient tensor,
- * and leaves the losses of the run where they are.
+ * a product is off by up to 2^-8 of itself; through 30 blocks and back that is a few percent of a single gradient tensor.
+ * A loss may be off by the same unit of itself, about 7e-3 here: AdamW turns small differences of small gradients into
+ * whole steps, so twenty steps drift further than one (measured: 1e-3 with all layers, 3e-3 with q and v alone).
  */
-const tolerances = { f32: { gradient: 1e-3, loss: 2e-3 }, bf16: { gradient: 0.06, loss: 2e-3 } }
+const tolerances = {
+  f32: { gradient: 1e-3, loss: () => 2e-3 },
+  bf16: { gradient: 0.06, loss: (expected: number) => 2 ** -8 * expected },
+}
 const computes = native().cpu().bf16 ? (['f32', 'bf16'] as const) : (['f32'] as const)
 const cases = runs.flatMap((name) => computes.map((compute) => [name, compute] as const))
 const runReason = skipReason(gguf, ...runs.map((name) => `golden/${name}`))
@@ -92,8 +96,9 @@ describe.skipIf(runReason !== undefined).each(cases)('golden %s in %s', (name, c
           clipNorm: 0,
           seed: 0,
         })
-        furthest = Math.max(furthest, Math.abs(loss - (run.losses[step] ?? Number.NaN)))
-        expect(Math.abs(loss - (run.losses[step] ?? Number.NaN)), `step ${step}`).toBeLessThan(tolerance.loss)
+        const expected = run.losses[step] ?? Number.NaN
+        furthest = Math.max(furthest, Math.abs(loss - expected))
+        expect(Math.abs(loss - expected), `step ${step}`).toBeLessThan(tolerance.loss(expected))
       }
       console.log(
         `${name} ${compute}: worst gradient ${worst.toExponential(1)}, furthest loss ${furthest.toExponential(1)}`,
