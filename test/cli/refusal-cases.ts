@@ -192,10 +192,17 @@ export function refusalCases(at: (...parts: string[]) => string): RefusalCase[] 
       says: /judges updates only/,
     },
     {
-      what: 'arithmetic that is not built, by name',
-      words: ['plan', '--base', at('base'), '--clients', 'a', '--compute', 'bf16', '--out', at('x.json')],
+      what: 'a method that is not built, by name',
+      words: ['plan', '--base', at('base'), '--clients', 'a', '--method', 'fisher', '--out', at('x.json')],
       code: 1,
-      says: /not built yet: 'bf16'/,
+      says: /not built yet: 'fisher'/,
+      absent: 'x.json',
+    },
+    {
+      what: 'arithmetic that nobody has',
+      words: ['plan', '--base', at('base'), '--clients', 'a', '--compute', 'int4', '--out', at('x.json')],
+      code: 1,
+      says: /one of: auto, f32, bf16/,
       absent: 'x.json',
     },
     {

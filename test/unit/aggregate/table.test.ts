@@ -10,8 +10,8 @@ import type { Update } from '../../../src/update/update.js'
 import { addProduct, dense, distance, norm, normals, randomUpdate, tinyPlan, updateOf } from './dense.js'
 import { distanceSum, elementwise, krumOrder, median, ties, trimmedMean, weightedSum } from './references.js'
 
-/** fedavg is of whole tensors and tested with them. */
-const METHODS = all.filter((name) => name !== 'fedavg')
+/** fedavg is of whole tensors, ffa and fed-sb of factors that clients share: they are tested with these. */
+const METHODS = all.filter((name) => !['fedavg', 'ffa', 'fed-sb'].includes(name))
 
 // 40 x 31: five clients of rank 4 stay factors. 12 x 10: they do not. rsLoRA's scale, GPT-2's names.
 const layers = [
