@@ -45,9 +45,10 @@ it('opening and closing again and again does not grow', { timeout: 240_000 }, as
   const { stdout, stderr, code } = await run(['reopen', place.source])
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const rss = JSON.parse(stdout) as number[]
-  expect(rss).toHaveLength(6)
+  expect(rss).toHaveLength(12)
   // A session of this size holds more than 2 MB: ten that stay would show as 20 MB between two marks.
-  expect(rss.at(-1)! - rss[1]!).toBeLessThan(20e6)
+  // The first eighty fill V8's heap and the allocator's pools; what is held back goes on growing after them.
+  expect(rss.at(-1)! - rss.at(-5)!).toBeLessThan(20e6)
 })
 
 // Other work on the machine delays timers too; a training that blocks the loop does so every time.

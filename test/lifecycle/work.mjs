@@ -101,7 +101,7 @@ const modes = {
   /** opens, trains, closes, again and again; bytes of the process after each tenth */
   async reopen(source) {
     const rss = []
-    for (let i = 0; i < 60; i++) {
+    for (let i = 0; i < 120; i++) {
       const { base, clients, plan } = await setUp(source, 12)
       await train(base, clients.north, plan, { client: 'north' })
       await base.close()
