@@ -122,6 +122,16 @@ describe.each(kinds)('a plan of %s', (kind) => {
     ['the mean of whole tensors', { method: 'fedavg' }, 'MALFORMED'],
     ['the method of the other kind', { method: kind === 'ffa' ? 'fed-sb' : 'ffa' }, 'MALFORMED'],
     ['a rank of its own method', { aggregateRank: 2 }, 'MALFORMED'],
+    ['a fresh start', { start: 'fresh', rounds: 2 }, 'MALFORMED'],
+    ["a server's own step", { strategy: 'fedadam', rounds: 2 }, 'MALFORMED'],
+    ['a part of the mean step', { strategy: 'fedavg', serverLearningRate: 0.5, rounds: 2 }, 'MALFORMED'],
+    ['visits at any time', { strategy: 'fedbuff', rounds: 2 }, 'MALFORMED'],
+    ['a running mean', { strategy: 'running-mean', method: 'svd' }, 'MALFORMED'],
+    [
+      'control variates',
+      { strategy: 'scaffold', rounds: 2, optimizer: 'sgd', clipNorm: 0, weightDecay: 0 },
+      'MALFORMED',
+    ],
     ['a rank wider than a layer', { rank: 200 }, 'ARGUMENT'],
     ...(kind === 'ffa' ? [] : ([['a random A', { initA: 'gaussian' }, 'ARGUMENT']] as [string, PlanOptions, string][])),
   ])('refuses %s', async (_name, o, code) => {
@@ -327,6 +337,22 @@ describe.each(kinds)('rounds of %s', (kind) => {
     const again = await simulate(tiny.base, tiny.clients, two, { compare: [...compare], folder, resume: true })
     expect(again.arms).toEqual(arms)
     rmSync(folder, { recursive: true })
+  })
+
+  it('are held near their start by fedprox, and tell the leak of an ablation', async () => {
+    const two = await tiny.planOf({ ...options(kind), rounds: 2, epochs: 1 })
+    const start = await closed(two, [await update('east', two)])
+    const moved = async (strategy: PlanOptions) => {
+      const plan = await tiny.planOf({ ...options(kind), rounds: 2, epochs: 1, ...strategy })
+      const { adapter } = await update('north', plan, { round: 2, start })
+      return distance(adapter, start)
+    }
+    const free = await moved({ strategy: 'fedavg' })
+    const near = await moved({ strategy: 'fedprox', mu: 10 })
+    expect(near).toBeLessThan(free)
+    expect(await moved({ strategy: 'fedprox', mu: 1000 })).toBeLessThan(near)
+    const { arms } = await simulate(tiny.base, tiny.clients, two, { compare: ['1x2', '1x2:shared-object-leak'] })
+    expect(arms[1]!.overall.loss).not.toBe(arms[0]!.overall.loss)
   })
 
   it('begin with no effect and with what all clients can compute', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { initialAdapter } from '../../../src/adapter/initial.js'
 import { type Model, openModel } from '../../../src/model/open.js'
-import type { Batch, OverlayLayer, SessionOptions, Slot } from '../../../src/native/binding.js'
+import type { Batch, OverlayLayer, SessionOptions, Slot, StepOptions } from '../../../src/native/binding.js'
 import { native } from '../../../src/native/load.js'
 import { flatten, joined, loraSlots } from '../../../src/train/slots.js'
 import { createPlan } from '../../../src/update/create-plan.js'
@@ -56,10 +56,24 @@ const draw = (stream: number, count: number) =>
   native()
     .random(3, stream, count, 'normal')
     .map((x) => 0.1 * x)
+/** At rate 1 a step of SGD is the gradient. */
+const sgd: StepOptions = {
+  optimizer: 'sgd',
+  learningRate: 1,
+  momentum: 0,
+  nesterov: false,
+  beta1: 0,
+  beta2: 0,
+  epsilon: 1,
+  weightDecay: 0,
+  clipNorm: 0,
+  seed: 0,
+}
+
 const dropout = 0.2
 
 /** Random B of 'ffa', or R of 'fed-sb'; with the slots, and the same factors as LoRA. */
-async function modes(base: Model, kind: 'ffa' | 'fed-sb', rate = dropout) {
+async function modes(base: Model, kind: 'ffa' | 'fed-sb', rate = dropout, given?: Float32Array) {
   const plan = await createPlan(base, {
     trainable: kind,
     rank: 3,
@@ -69,7 +83,12 @@ async function modes(base: Model, kind: 'ffa' | 'fed-sb', rate = dropout) {
     clients: ['a'],
   })
   const shared = sharedFactors(plan)
-  const trained = shared.map(({ out, rank }, i) => draw(i, kind === 'ffa' ? out * rank : rank * rank))
+  let at = 0
+  const trained = shared.map(({ out, rank }, i) => {
+    const count = kind === 'ffa' ? out * rank : rank * rank
+    at += count
+    return given?.slice(at - count, at) ?? draw(i, count)
+  })
   const slots = shared.map(({ name, rank, scale, a, b }): Slot => {
     const common = { layer: name, rank, scale, dropout: rate, a }
     return kind === 'ffa' ? { kind: 'lora_B', ...common } : { kind: 'core', ...common, b }
@@ -158,6 +177,33 @@ describe.each(['ffa', 'fed-sb'] as const)('a session of %s', (kind) => {
       ).loss
     const slope = ((await lossAt(1)) - (await lossAt(-1))) / (2 * step)
     expect(Math.abs(slope / norm - 1)).toBeLessThan(1e-3)
+  })
+
+  it("has FedProx's pull on merged weights that LoRA has, as it falls on what trains", async () => {
+    const { shared, slots, parameters, lora } = await modes(tiny, kind, 0)
+    const anchor = parameters.map((value, i) => value + 0.05 * Math.sin(i))
+    const from = await modes(tiny, kind, 0, anchor)
+    const mu = 20
+    const stepped = async (used: Slot[], values: Float32Array, start: Float32Array, proximal: number) => {
+      const session = new (native().Session)(tiny.weights, { ...size, overlay: [], slots: used, anchored: true })
+      session.setParameters(values)
+      session.setAnchor(start)
+      await session.step(batchFor(tiny), { ...sgd, proximal })
+      const after = session.parameters()
+      session.close()
+      return values.map((value, i) => value - after[i]!)
+    }
+    /** what the pull adds to a step of SGD at rate 1 */
+    const pull = async (used: Slot[], values: Float32Array, start: Float32Array) => {
+      const without = await stepped(used, values, start, 0)
+      return (await stepped(used, values, start, mu)).map((value, i) => value - without[i]!)
+    }
+    const found = await pull(slots, parameters, anchor)
+    const whole = await pull(loraSlots(lora, 0), flatten(lora), flatten(from.lora))
+    const d = gradientsOfB(shared, whole)
+    const expected = joined(kind === 'ffa' ? d : shared.map((layer, i) => gradientOfCore(layer, d[i]!)))
+    expect(Math.hypot(...expected)).toBeGreaterThan(0.1)
+    expect(relativeError(found, expected)).toBeLessThan(1e-4)
   })
 
   it('holds gradients and optimizer state of what trains alone', async () => {
