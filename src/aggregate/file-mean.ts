@@ -44,13 +44,14 @@ interface NamedTensor {
 /**
  * mean(A) and mean(B) by p_i, clients in the order of their names, in double: the adapter of the method `fedit`, bit for
  * bit, without its error. Rules are those of every aggregation but one: factors equal to the start's are not looked for.
- * @throws OneroundError REFUSED with client, rule, value and limit
+ * @throws OneroundError REFUSED with client, rule, value and limit; UNSUPPORTED: the plan trains not both factors
  */
 export async function averageFiles(
   plan: Plan,
   files: Iterable<string>,
   o: FileMeanOptions = {},
 ): Promise<{ adapter: Adapter; weights: Record<string, number> }> {
+  checkKind(plan)
   const tensors = layout(plan)
   const rest = Buffer.from(headerRest(tensors))
   const paths = [...files]
@@ -99,6 +100,17 @@ function layout(plan: Plan): NamedTensor[] {
       { name: `${layer.name}.lora_B`, shape: [layer.out, layer.rank] },
     ])
     .sort((x, y) => (x.name < y.name ? -1 : 1))
+}
+
+/** Files are taken for A and B of every layer. Where A is the plan's, a file that brings its own must not be averaged. */
+function checkKind({ train }: Plan): void {
+  const { kind } = train.trainable
+  if (kind === 'lora') return
+  throw new OneroundError('UNSUPPORTED', 'Only files of LoRA, with both factors, are averaged as they lie.', {
+    found: kind,
+    expected: 'lora',
+    fix: 'Aggregate them with openAggregator, or oneround aggregate.',
+  })
 }
 
 /** The header of an update file behind its metadata: the same for all files of a plan. */

@@ -53,6 +53,16 @@ describe('refuses', () => {
     )
   })
 
+  test('plans of which only a part of the factors trains: files with both would bring their own A', async () => {
+    const layers = [{ name: 'x.up', in: 13, out: 7, rank: 4, scale: 2 }]
+    for (const kind of ['ffa', 'fed-sb'] as const) {
+      const shared = tinyPlan(layers, { method: kind }, ['examples', 'tokens'], { kind })
+      const forged = file(`forged-${kind}`)
+      await randomUpdate(shared, 'ann', 3).save(forged)
+      await expect(averageFiles(shared, [forged])).rejects.toMatchObject({ code: 'UNSUPPORTED', found: kind })
+    }
+  })
+
   test('a client twice, another plan, a short file, nothing', async () => {
     await expect(averageFiles(plan, [...files, files[0]!])).rejects.toThrow(/'once'/)
     const other = tinyPlan([{ name: 'x.up', in: 1300, out: 23, rank: 4, scale: 2 }])
