@@ -7,6 +7,7 @@ import { openRun, type RunFolder, readRun } from '../run/folder.js'
 import type { RunState } from '../run/state.js'
 import { startOfRound } from '../train/start.js'
 import { parsePlan } from '../update/plan.js'
+import { servesOwnStep } from '../update/strategy-checks.js'
 import { readUpdate } from '../update/update.js'
 import type { ValueOptions } from '../valuation/options.js'
 import { type Valuation, writeValuation } from '../valuation/valuation.js'
@@ -34,6 +35,7 @@ export interface ValuedRun {
 /**
  * Values the clients of a run's last round from the updates that lie in its folder. Losses of coalitions are kept in
  * RUN/values, so that a call that was stopped goes on; the result is RUN/valuation.json.
+ * @throws OneroundError UNSUPPORTED where the arm's server takes a step of its own
  * @param data held-out text by name. Parts that are exactly a client's data give their held-out part alone
  */
 export async function valueRun(
@@ -46,6 +48,7 @@ export async function valueRun(
   const plan = parsePlan(text, join(folder, 'plan.json'))
   const { arm, clients } = armOf(state, o.arm, ownArm(plan), folder)
   const armPlan = planOfArm(plan, shapeOf(arm) as { rounds: number; epochs: number })
+  if (servesOwnStep(armPlan)) throw otherStep(arm, armPlan.strategy?.name ?? 'fedavg')
   const held = heldOutOf(plan, state.results, data, o.ownData)
   const run = await openRun(folder, { plan: text, resume: true })
   try {
@@ -103,6 +106,19 @@ async function exactBefore(run: RunFolder, arm: string, rounds: number) {
   const path = run.stateFolder(arm, rounds - 1)
   if (!(await isFinished(run, path))) throw changed(path)
   return loadAdapter(path)
+}
+
+/** Values are of the weighted mean; a server that steps elsewhere serves something whose gain they would not sum to. */
+function otherStep(arm: string, strategy: string): OneroundError {
+  return new OneroundError(
+    'UNSUPPORTED',
+    `The clients of ${arm} cannot be valued: its server does not serve their mean.`,
+    {
+      found: `strategy ${strategy}`,
+      expected: 'fedavg, fedprox or scaffold with a server learning rate of 1',
+      fix: 'Name an arm whose server takes the plain mean (--arm).',
+    },
+  )
 }
 
 function changed(path: string): OneroundError {

@@ -18,6 +18,9 @@ import { type ArmName, ownArm, planOfArm, shapeOf } from './arms.js'
 import { closeRound } from './server.js'
 import { keepAdapter } from './store.js'
 
+/** of `value` and `diagnose`: both can be made again from the updates that stay */
+const DERIVED = ['valuation.json', 'values', 'diagnosis.json']
+
 export interface Withdrawal {
   version: 1
   client: string
@@ -80,6 +83,8 @@ export async function withdrawFromRun(
     const { stateBefore, stateAfter } = await serveWithout(folder, plan, arm, updates, client, jobs)
     for (const { file } of own)
       for (const name of [file, `${file}.checkpoint`]) await rm(join(path, name), { force: true })
+    // What was computed from the client's update alone, or names what it was worth, goes with it.
+    for (const name of DERIVED) await rm(join(path, name), { recursive: true, force: true })
     const gone = own.map(({ file }) => join(path, file))
     await folder.forget(gone, [
       ...own.map(({ arm: of, round }) => `seconds/${of}/${round}/${client}`),

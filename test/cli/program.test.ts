@@ -88,12 +88,6 @@ describe('the command line', () => {
     expect(flag.errors).toContain('--threads')
   })
 
-  it('does not know what is not built', async () => {
-    for (const name of ['withdraw', 'diagnose', 'convert', 'adopt', 'push', 'pull']) {
-      expect((await run(name)).code, name).toBe(2)
-    }
-  })
-
   const usage: [string, string[], RegExp][] = [
     ['a missing flag', ['train', 'plan.json'], /--client/],
     ['a missing argument', ['inspect'], /path/],

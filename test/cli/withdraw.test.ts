@@ -1,5 +1,5 @@
 /** States and withdrawals as a person runs them: what is left is, byte for byte, what it would be without the client. */
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCommandLine } from '../../src/cli/program.js'
@@ -81,7 +81,11 @@ describe('a run', () => {
     const north = at('kept.update.safetensors')
     copyFileSync(join(updates, 'north.update.safetensors'), north)
     const before = adapterOf('run/adapter')
+    mkdirSync(at('run', 'values'))
+    const derived = ['valuation.json', 'diagnosis.json', join('values', 'south.jsonl')].map((name) => at('run', name))
+    for (const file of derived) writeFileSync(file, 'south')
     const told = await run('withdraw', at('run'), '--client', 'south')
+    expect(derived.filter((file) => existsSync(file))).toEqual([])
     expect(told.deleted).toEqual([
       { file: 'updates/1x1/1/south.update.safetensors', sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
     ])

@@ -420,6 +420,16 @@ describe('a run', () => {
     writeFileSync(update, good)
   })
 
+  it("is refused where its server does not serve the clients' mean", async () => {
+    const own = await tiny.planOf({ strategy: 'fedavgm', rounds: 1, epochs: 1 })
+    const place = `${tiny.folder}/momentum`
+    await simulate(tiny.base, tiny.clients, own, { folder: place, compare: ['1x1'] })
+    await expect(valueRun(place, tiny.base, tiny.clients)).rejects.toMatchObject({
+      code: 'UNSUPPORTED',
+      found: 'strategy fedavgm',
+    })
+  })
+
   it('has a valuation that is checked when it is read', async () => {
     const file = join(folder(), 'valuation.json')
     const good = readFileSync(file, 'utf8')
