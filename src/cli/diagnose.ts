@@ -8,6 +8,7 @@ import { type DiagnoseOptions, diagnose } from '../diagnose/diagnose.js'
 import { makeLosses, writeLosses } from '../diagnose/losses-file.js'
 import { OneroundError } from '../errors.js'
 import { storyOf } from '../report/story.js'
+import { readValued } from '../report/valued.js'
 import { writeAtomic } from '../run/atomic.js'
 import { adapterSha256 } from '../update/digest.js'
 import { type Plan, readPlan } from '../update/plan.js'
@@ -178,7 +179,7 @@ async function finish(d: Awaited<ReturnType<typeof diagnose>>, flags: Flags, run
   const text = `${JSON.stringify(d, undefined, 2)}\n`
   if (run !== undefined) await writeAtomic(join(run, 'diagnosis.json'), text)
   if (flags.out !== undefined) await writeAtomic(flags.out, text)
-  return { json: d, text: storyOf(d) }
+  return { json: d, text: storyOf(d, run === undefined ? undefined : await readValued(run)) }
 }
 
 function usage(found: string): OneroundError {

@@ -48,3 +48,8 @@ export function placeOfLayer(name: string): { part: string; block: number } | un
   const found = /\.(\d+)\.(?:.*\.)?([^.]+?)(?:\.weight)?$/.exec(name.replace(/\.weight$/, ''))
   return found ? { block: Number(found[1]), part: printable(found[2] ?? '') } : undefined
 }
+
+/** Ticks of steps and blocks: between whole ones there is nothing. */
+export function wholeOnly(value: number): string {
+  return Number.isInteger(value) ? String(value) : ''
+}
