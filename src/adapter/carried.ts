@@ -4,7 +4,7 @@
  * ranks do not grow.
  */
 import { OneroundError } from '../errors.js'
-import type { OverlayLayer } from '../native/binding.js'
+import type { OverlayLayer } from '../native/binding/overlay.js'
 import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adapter.js'
 import { type DenseDelta, weightOfLayer } from './dense.js'
 import { type InitA, initialAdapter } from './initial.js'

@@ -1,4 +1,4 @@
-import type { DecoderShape } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
 
 export type ArchitectureName = 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'gpt2'
 

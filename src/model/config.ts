@@ -1,5 +1,5 @@
 import { OneroundError } from '../errors.js'
-import type { DecoderShape } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
 import { isRecord } from '../text/bounded-file.js'
 import { ARCHITECTURES, type Architecture, SUPPORTED_ARCHITECTURES } from './architectures.js'
 import { checkShape, LIMITS } from './decoder.js'

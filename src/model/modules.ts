@@ -1,4 +1,4 @@
-import type { DecoderShape } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
 import type { LinearLayer } from './spec.js'
 
 /** Hugging Face's name of a module, then llama.cpp's (gguf-py's tensor_mapping.py); inside a block both are relative. */

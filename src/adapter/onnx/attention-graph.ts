@@ -1,6 +1,6 @@
 /** Causal attention over a cache, in plain operations. B batch, S sequence, P past, T = P + S, H heads, K kv heads, D head dim. */
 import { modulePath } from '../../model/modules.js'
-import type { DecoderShape } from '../../native/binding.js'
+import type { DecoderShape } from '../../native/binding/decoder.js'
 import type { DecoderGraphOptions, Linear, NormOf } from './decoder-graph.js'
 import type { GraphBuilder } from './graph-builder.js'
 

@@ -8,7 +8,7 @@
  * multiplied into lora_B. Activations are [batch * sequence, features] everywhere but in attention.
  */
 import { modulePath } from '../../model/modules.js'
-import type { DecoderShape } from '../../native/binding.js'
+import type { DecoderShape } from '../../native/binding/decoder.js'
 import { attention, attentionShapes } from './attention-graph.js'
 import { GraphBuilder, type StoredWeight } from './graph-builder.js'
 import type { Graph } from './messages.js'
