@@ -10,7 +10,7 @@ import { type DenseDelta, weightOfLayer } from './dense.js'
 import { type InitA, initialAdapter } from './initial.js'
 import { isConv1d } from './peft-save.js'
 
-export interface Carried {
+interface Carried {
   /** the plan's layers with the plan's scale; plan.scale * B A is the best rank-r part */
   trainable: Adapter
   /** what is left, scale folded in; layers with nothing left are absent */

@@ -105,7 +105,7 @@ export function treeShape(examples: readonly Example[], perPass: number): PassSh
 }
 
 /** A stretch of examples that one pass computes. */
-export interface TreePass {
+interface TreePass {
   nodes: TextNode[]
   /** one after the last example */
   end: number

@@ -6,7 +6,7 @@ import { checkShape, LIMITS } from './decoder.js'
 import { inverseFrequencies, type RopeScaling, ropeOfConfig } from './rope.js'
 import { Settings } from './settings.js'
 
-export interface ReadConfig {
+interface ReadConfig {
   architecture: Architecture
   shape: DecoderShape
   maxPositions: number

@@ -18,7 +18,7 @@ export interface FoundTensor {
   shape: number[]
 }
 
-export interface FoundModel {
+interface FoundModel {
   /** what errors call the model */
   source: string
   architecture: Architecture

@@ -5,7 +5,7 @@ import type { LinearLayer } from './spec.js'
 type Names = readonly [huggingFace: string, gguf: string]
 
 /** A part of a decoder, whatever its files call it. */
-export type Part =
+type Part =
   | 'embedding'
   | 'positions'
   | 'finalNorm'

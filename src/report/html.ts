@@ -1,7 +1,7 @@
 /** Pieces of the page. Every text is escaped here and nowhere else. */
 import { escapeHtml } from './escape.js'
 
-export type Cell = string | { main: string; side: string }
+type Cell = string | { main: string; side: string }
 
 /** A table that scrolls by itself where it is wider than the page, by keyboard too. */
 export function table(

@@ -23,7 +23,7 @@ import { readBytes, readText } from './read-file.js'
 import { parseReceipt } from './receipt.js'
 import { parseUpdate } from './update.js'
 
-export type InspectedKind =
+type InspectedKind =
   | 'plan'
   | 'update'
   | 'receipt'
@@ -34,7 +34,7 @@ export type InspectedKind =
   | 'state'
   | 'safetensors'
 
-export interface Inspection {
+interface Inspection {
   kind: InspectedKind
   path: string
   fields: LeavingField[]

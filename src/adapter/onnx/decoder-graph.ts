@@ -24,7 +24,7 @@ export interface DecoderGraphOptions {
   metadata: Readonly<Record<string, string>>
 }
 
-export const loraInputs = (layer: string): { a: string; b: string } => ({ a: `${layer}.lora_A`, b: `${layer}.lora_B` })
+const loraInputs = (layer: string): { a: string; b: string } => ({ a: `${layer}.lora_A`, b: `${layer}.lora_B` })
 
 export function decoderGraph(o: DecoderGraphOptions): { graph: Graph; weights: StoredWeight[] } {
   const g = new GraphBuilder()

@@ -20,7 +20,7 @@ export interface MergeRequest {
   deltaTransposed?: boolean
 }
 
-export interface MergedRows {
+interface MergedRows {
   bytes: Uint8Array
   /** sums of squares over these rows: of W, of dW, of what rounding changed in W + dW */
   squaredBase: number

@@ -1,7 +1,7 @@
 import type { StorageType } from './weights.js'
 
 /** One product for a benchmark: y [rows, out] = x w', or d_x [rows, in] = d_y w where `backward`. */
-export interface ProductProbe {
+interface ProductProbe {
   type: StorageType
   rows: number
   in: number

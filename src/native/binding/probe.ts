@@ -15,7 +15,7 @@ export interface PointTerm {
   b: Float32Array
 }
 
-export interface ProbeOptions {
+interface ProbeOptions {
   /** what is looked at; nothing else of the model moves */
   tensors: string[]
   threads: number

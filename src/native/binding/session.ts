@@ -88,7 +88,7 @@ export interface NativeSession {
 }
 
 /** One operation of the engine, summed over its calls. */
-export interface OperationProfile {
+interface OperationProfile {
   operation: string
   calls: number
   seconds: number

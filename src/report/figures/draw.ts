@@ -4,10 +4,8 @@ import { parseHTML } from 'linkedom'
 import { escapeHtml, printable } from '../escape.js'
 
 /** Wide enough for two beside each other, narrow enough to be read on a phone without zooming. */
-export const WIDTH = 440
-export const HEIGHT = 250
-
-export type Marks = NonNullable<Plot.PlotOptions['marks']>
+const WIDTH = 440
+const HEIGHT = 250
 
 /**
  * Colours of series, by their place in the page's style sheet, which has one set for light and one for dark.

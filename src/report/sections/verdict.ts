@@ -3,7 +3,7 @@ import { definitions, list, paragraph, section } from '../html.js'
 import { formatBytes, formatCount } from '../numbers.js'
 
 /** What a verdict says in a few words. */
-export const verdictTitles: Readonly<Record<VerdictKind, string>> = {
+const verdictTitles: Readonly<Record<VerdictKind, string>> = {
   'one-round-suffices': 'One round suffices',
   'one-round-costs': 'One round costs',
   'several-rounds-needed': 'Several rounds are needed',
