@@ -102,7 +102,10 @@ export function checkClient(plan: Plan, client: string): void {
   if (plan.clients.length === 0 || plan.clients.some((known) => known.name === client)) return
   throw new OneroundError('MISMATCH', 'The plan does not know this client', {
     found: client,
-    expected: plan.clients.map((known) => known.name).join(', '),
+    expected: plan.clients
+      .slice(0, 20)
+      .map((known) => known.name)
+      .join(', '),
     fix: 'Give one of those names to --client, or make a plan that lists this one.',
   })
 }
