@@ -11,7 +11,7 @@ export interface SourceText {
 }
 
 /** Where names of src/ may be used; what is compiled into dist/ counts as src/. */
-const USERS = ['src', 'test', 'benchmarks', 'scripts', 'examples']
+const USERS = ['src', 'test', 'benchmarks', 'scripts', 'examples', 'experiments']
 
 export function allSources(): SourceText[] {
   return USERS.flatMap((folder) =>
