@@ -1,5 +1,7 @@
-// npm run results: docs/results.md from experiments/results/*.json. Nothing in it is typed by hand.
+// npm run results: docs/results.md from experiments/results/*.json, docs/calibration.md from the shipped rules. Nothing in
+// them is typed by hand.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { calibrationPage } from './calibration-page.mjs'
 import { claimRows } from './claims.mjs'
 import { studyNames } from './study.mjs'
 import { arrivalTable, mainTable, reasonsTable, remediesTable, rivalsTable, table } from './tables.mjs'
@@ -23,7 +25,8 @@ const page = [
   ...Object.values(studies).flatMap(section),
 ].join('\n')
 writeFileSync(new URL('../docs/results.md', import.meta.url), `${page}\n`)
-console.log(`docs/results.md: ${Object.keys(studies).length} of ${studyNames.length} studies`)
+writeFileSync(new URL('../docs/calibration.md', import.meta.url), `${calibrationPage()}\n`)
+console.log(`docs/calibration.md; docs/results.md: ${Object.keys(studies).length} of ${studyNames.length} studies`)
 
 function section(study) {
   const { cells, title, question, device, isa, commit } = study
