@@ -54,9 +54,8 @@ struct BlockContext {
   const DecoderShape* shape;
   const float* cos;  // [positions, D/2]; null: no rotation
   const float* sin;
-  Segments segments;
-  const uint32_t* dropout_seed;  // null: no dropout
-  CachePass* cache = nullptr;    // keys and values join it
+  Pass pass;
+  CachePass* cache = nullptr;  // keys and values join it
 };
 
 void block_forward(const BlockContext& context, const BlockWeights& weights, const BlockActivations& kept,

@@ -41,19 +41,8 @@ LinearLayer Decoder::bind_linear(const Parameters& parameters, const std::vector
   }
   if (has_bias) layer.bias = bind_vector(parameters, name + ".bias", &layer.d_bias);
   if (const Slot* slot = parameters.find_factors(name)) {
-    layer.a = parameters.lora_a(*slot, parameters.values());
-    layer.b = parameters.lora_b(*slot, parameters.values());
-    layer.core = parameters.core(*slot, parameters.values());
-    if (slot->kind != Slot::Kind::lora) layer.a = matrix(slot->frozen->a.data(), slot->rank, slot->cols);
-    if (slot->kind == Slot::Kind::core) layer.b = matrix(slot->frozen->b.data(), slot->rows, slot->rank);
-    if (limits_.training) {
-      layer.d_a = parameters.lora_a(*slot, parameters.gradient());
-      layer.d_b = parameters.lora_b(*slot, parameters.gradient());
-      layer.d_core = parameters.core(*slot, parameters.gradient());
-    }
-    layer.scale = slot->scale;
-    layer.dropout.rate = slot->dropout;
-    layer.dropout.layer = static_cast<uint32_t>(slot - parameters.slots().data());
+    layer.slot = slot;
+    layer.place = static_cast<uint32_t>(slot - parameters.slots().data());
   }
   for (const Overlay& overlay : overlays)
     if (overlay.layer == name) layer.overlay = &overlay;

@@ -44,10 +44,10 @@ void Decoder::lay_out(Arena* arena) {
       if (layer.has_lora() && separate) kept.lora_u[at] = arena->take<float>(m * layer.rank());
       shared_rank[at] = std::max(shared_rank[at], layer.rank());
       if (layer.has_lora()) widest_rank = std::max(widest_rank, layer.rank());
-      widest_core = std::max(widest_core, layer.core.rows);
+      if (layer.has_core()) widest_core = std::max(widest_core, layer.rank());
       if (layer.overlay != nullptr && !layer.overlay->dense())
         widest_overlay = std::max(widest_overlay, layer.overlay->rank);
-      drops = drops || (layer.has_lora() && layer.dropout.rate > 0);
+      drops = drops || (layer.has_lora() && layer.slot->dropout > 0);
     }
   }
   if (!separate)
@@ -65,6 +65,7 @@ void Decoder::lay_out(Arena* arena) {
     scratch_.linear.widest_rank = widest_rank;
     if (drops) scratch_.linear.dropped = arena->take<float>(m * std::max({s.hidden, s.intermediate, s.query_width()}));
   }
+  scratch_.linear.factors = arena->take<LinearFactors>(kMostParts * limits_.clients);
   scratch_.linear.overlay_u = arena->take<float>(m * widest_overlay);
   scratch_.linear.core_v = arena->take<float>(m * widest_core);
   inner_ = arena->take<float>(
@@ -81,6 +82,7 @@ void Decoder::lay_out(Arena* arena) {
   head_scratch_.rows = arena->take<int32_t>(kHeadRows);
   head_scratch_.labels = arena->take<int32_t>(kHeadRows);
   head_scratch_.segments = arena->take<Segment>(kHeadRows);
+  head_scratch_.d_losses = arena->take<float>(kHeadRows);
   cached_segments_ = arena->take<Segment>(m);
   if (s.learned_positions > 0) {
     position_ids_ = arena->take<int32_t>(m);

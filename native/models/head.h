@@ -24,14 +24,14 @@ struct HeadScratch {
   int32_t* rows = nullptr;                    // [kHeadRows]
   int32_t* labels = nullptr;                  // [kHeadRows]
   Segment* segments = nullptr;                // [kHeadRows]
+  float* d_losses = nullptr;                  // [kHeadRows], one a segment
 };
 
-// losses[m] for each row m of x with labels[m] >= 0 (others untouched). d_loss != 0: d_x (all of it overwritten) is the
-// gradient of d_loss * sum(losses), and the head's own gradients are added to. Status aborted when asked between
-// chunks.
+// losses[m] for each row m of x with labels[m] >= 0 (others untouched). d_x with data: all of it is overwritten with
+// the gradient of each client's d_loss * sum(losses), and the head's own gradients are added to. Status aborted when
+// asked between chunks.
 Status head_loss(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,
-                 const int32_t* labels, float d_loss, const Matrix& d_x, double* losses,
-                 const std::atomic<bool>& abort);
+                 const int32_t* labels, const Matrix& d_x, double* losses, const std::atomic<bool>& abort);
 
 // y [M, V] = logits of every row
 void head_logits(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,

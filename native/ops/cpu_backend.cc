@@ -22,6 +22,8 @@ void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_
   }
   // One block a row at most when every segment is one row long, or blocks of kDepth over the widest layer.
   blocks.reserve(static_cast<size_t>(max_rows + 2 * kMostParts * (max_cols / kDepth + 2)));
+  row_panels.reserve(static_cast<size_t>(kGroupRows / kernels.short_rows + 1));
+  row_sources.reserve(static_cast<size_t>(2 * kMostParts * max_rows));
 }
 
 namespace {
