@@ -73,8 +73,10 @@ SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<
   try {
     SessionObject* other = info[0].IsObject() ? unwrap(info[0].As<Napi::Object>()) : nullptr;
     if (other != nullptr) {
-      if (!other->ready(info.Env())) return;
-      status = other->session_->beside(&session);
+      // The other may be busy: only what never changes of it is read.
+      status = other->session_ == nullptr
+                   ? Status::error(Code::closed, "the session beside is closed", "Open a new one.")
+                   : other->session_->beside(&session);
       shared_ = other->shared_;
     } else {
       SessionOptions options;
