@@ -154,6 +154,11 @@ struct Backend {
   // y = x * mask / (1 - rate); y may be x. accumulate: y += instead.
   void (*dropout)(void* self, const Matrix& x, const Matrix& y, Dropout dropout, Segments segments, bool accumulate);
 
+  // Half the memory for what is kept: x rounded to bf16 (to nearest, ties to even), in x itself and in kept [M,K]
+  void (*keep_rounded)(void* self, const Matrix& x, uint16_t* kept);
+  // x = kept
+  void (*take_kept)(void* self, const uint16_t* kept, const Matrix& x);
+
   // y = x                                                   both [M,K]
   void (*copy)(void* self, const Matrix& x, const Matrix& y);
   // y += x                                                  both [M,K]

@@ -93,6 +93,7 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
   else
     backend.attention(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
                       context.pass.segments);
+  if (weights.rounds_attended) backend.keep_rounded(backend.self, kept.attended, kept.attended16);
   apply(kept.attended, {use(weights.o, kept.middle, kO)});
   backend.add(backend.self, kept.x, kept.middle);
 
@@ -102,6 +103,10 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
     backend.gelu(backend.self, kept.up, scratch.active);
   } else {
     apply(scratch.normed, {use(weights.gate, kept.gate, kGate), use(weights.up, kept.up, kUp)});
+    if (weights.rounds_feed) {
+      backend.keep_rounded(backend.self, kept.gate, kept.gate16);
+      backend.keep_rounded(backend.self, kept.up, kept.up16);
+    }
     backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
   }
   apply(scratch.active, {use(weights.down, y, kDown)});
@@ -118,6 +123,11 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
   const auto apply = [&](const Matrix& in, const Matrix& d_in, std::initializer_list<LayerUse> uses) {
     linear_backward(backend, {uses.begin(), uses.size()}, in, d_in, scratch.linear, context.pass);
   };
+  if (weights.rounds_attended) backend.take_kept(backend.self, kept.attended16, kept.attended);
+  if (weights.rounds_feed) {
+    backend.take_kept(backend.self, kept.gate16, kept.gate);
+    backend.take_kept(backend.self, kept.up16, kept.up);
+  }
   norm_again(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.normed);
   if (shape.gelu)
     backend.gelu(backend.self, kept.up, scratch.active);

@@ -18,6 +18,7 @@ struct DecoderLimits {
   bool training = false;   // false: one block's activations serve all
   bool recompute = false;  // training: one block's activations serve all but the inputs, and are computed twice
   int64_t clients = 1;     // most clients of one pass
+  bool rounded = false;    // products round their operands to bf16
 };
 
 class Decoder {

@@ -7,7 +7,7 @@ namespace oneround {
 namespace {
 
 // Labelled rows of some examples, collected until the chunk is full. Examples are kept whole where they fit; longer
-// ones are cut at multiples of kHeadRows from their own start.
+// ones are cut at multiples of its rows from their own start.
 struct Chunk {
   int64_t rows = 0;
   int64_t segments = 0;
@@ -54,6 +54,7 @@ void run_chunk(const BlockContext& context, const HeadWeights& weights, const He
 Status head_loss(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,
                  const int32_t* labels, const Matrix& d_x, double* losses, const std::atomic<bool>& abort) {
   if (d_x.data != nullptr) context.backend->fill_zero(context.backend->self, d_x.data, d_x.rows * d_x.stride);
+  const int64_t most = scratch.logits.rows;
   Chunk chunk;
   const auto flush = [&] {
     if (chunk.rows > 0) run_chunk(context, weights, scratch, x, chunk, d_x, losses);
@@ -67,11 +68,11 @@ Status head_loss(const BlockContext& context, const HeadWeights& weights, const 
     const int32_t* mine = labels + segment.first;
     const int64_t labelled = std::count_if(mine, mine + segment.count, [](int32_t label) { return label >= 0; });
     if (labelled == 0) return Status::ok();
-    if (chunk.rows + labelled > kHeadRows) flush();
+    if (chunk.rows + labelled > most) flush();
     begin(segment, d_loss);
     for (int64_t t = 0; t < segment.count; t++) {
       if (mine[t] < 0) continue;
-      if (chunk.rows == kHeadRows) {
+      if (chunk.rows == most) {
         flush();
         if (abort.load(std::memory_order_relaxed)) return stopped();
         begin(segment, d_loss);
@@ -93,8 +94,9 @@ Status head_loss(const BlockContext& context, const HeadWeights& weights, const 
 void head_logits(const BlockContext& context, const HeadWeights& weights, const HeadScratch& scratch, const Matrix& x,
                  const Matrix& y) {
   const Backend& backend = *context.backend;
-  for (int64_t first = 0; first < x.rows; first += kHeadRows) {
-    const int64_t count = std::min(kHeadRows, x.rows - first);
+  const int64_t most = scratch.logits.rows;
+  for (int64_t first = 0; first < x.rows; first += most) {
+    const int64_t count = std::min(most, x.rows - first);
     const Matrix normed = scratch.normed.slice_rows(0, count);
     norm_forward(backend, weights.norm, x.slice_rows(first, count), context.shape->norm_epsilon, normed,
                  scratch.norm_rows);

@@ -8,7 +8,7 @@
 
 namespace oneround {
 
-// Rows of a chunk; a multiple of the products' depth block, so that sums over rows do not depend on batching.
+// Most rows of a chunk; a multiple of the products' depth block, so that sums over rows do not depend on batching.
 constexpr int64_t kHeadRows = 256;
 
 struct HeadWeights {
@@ -18,8 +18,8 @@ struct HeadWeights {
 };
 
 struct HeadScratch {
-  Matrix chosen, normed, d_normed, d_chosen;  // [kHeadRows, hidden]
-  Matrix logits;                              // [kHeadRows, V]
+  Matrix chosen, normed, d_normed, d_chosen;  // [rows of a chunk, hidden]
+  Matrix logits;                              // [rows of a chunk, V]
   NormRows norm_rows;                         // [kHeadRows]
   int32_t* rows = nullptr;                    // [kHeadRows]
   int32_t* labels = nullptr;                  // [kHeadRows]

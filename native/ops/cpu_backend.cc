@@ -56,6 +56,8 @@ class Cpu final : public CpuBackend {
     table_.attention = ops::attention;
     table_.attention_row = ops::attention_row;
     table_.attention_backward = ops::attention_backward;
+    table_.keep_rounded = ops::keep_rounded;
+    table_.take_kept = ops::take_kept;
     table_.swiglu = ops::swiglu;
     table_.swiglu_backward = ops::swiglu_backward;
     table_.dropout = ops::dropout;

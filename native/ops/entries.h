@@ -59,6 +59,8 @@ void attention_row(void* self, const float* q, const Matrix& k, const Matrix& v,
 // elementwise.cc
 void gelu(void* self, const Matrix& x, const Matrix& y);
 void gelu_backward(void* self, const Matrix& x, const Matrix& d_y, const Matrix& d_x);
+void keep_rounded(void* self, const Matrix& x, uint16_t* kept);
+void take_kept(void* self, const uint16_t* kept, const Matrix& x);
 void swiglu(void* self, const Matrix& gate, const Matrix& up, const Matrix& y);
 void swiglu_backward(void* self, const Matrix& gate, const Matrix& up, const Matrix& d_y, const Matrix& d_gate,
                      const Matrix& d_up);

@@ -146,6 +146,8 @@ ProfiledBackend::ProfiledBackend(const Backend& measured) : inner(measured), tab
   ONEROUND_TIMED(32, sgd);
   ONEROUND_TIMED(33, fill_zero);
   ONEROUND_TIMED(34, scratch_bytes);
+  ONEROUND_TIMED(35, keep_rounded);
+  ONEROUND_TIMED(36, take_kept);
 #undef ONEROUND_TIMED
 }
 

@@ -100,9 +100,10 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
 }
 
 Status Session::Shared::bind() {
-  return Decoder::create(
-      base, *first, options.overlays,
-      {options.rows_per_pass, options.longest_example, options.training, options.recompute, options.clients}, &decoder);
+  return Decoder::create(base, *first, options.overlays,
+                         {options.rows_per_pass, options.longest_example, options.training, options.recompute,
+                          options.clients, options.compute == Compute::bf16},
+                         &decoder);
 }
 
 Status Session::budget_of(std::shared_ptr<const BaseWeights> base, SessionOptions options, MemoryBudget* out) {
