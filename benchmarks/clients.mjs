@@ -69,7 +69,7 @@ async function speed({ emit, flag, threads }) {
           const each = members.map(() => options)
           await native().stepTogether(members, batches, each)
         }
-        members.forEach((member, i) => same(member.parameters(), ends[first + i]))
+        for (const [i, member] of members.entries()) same(member.parameters(), ends[first + i])
       }
       // The first turn is the warm-up.
       if (turn === 0) continue
