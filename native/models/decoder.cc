@@ -98,6 +98,9 @@ Status Decoder::bind(const Parameters& parameters, const std::vector<Overlay>& o
   table(names.embedding + ".weight", &embedding_, &d_embedding_);
   if (shape.learned_positions > 0) table(names.positions + ".weight", &positions_, &d_positions_);
   head_.norm = bind_norm(parameters, names.final_norm, shape.layer_norm);
+  for (const std::string& name : {names.final_norm + ".weight", names.final_norm + ".bias",
+                                  (shape.tied ? names.embedding : names.head) + ".weight"})
+    head_trains_ = head_trains_ || parameters.find_dense(name) != nullptr;
   if (shape.tied) {
     head_.vocabulary = embedding_;
     head_.d_vocabulary = d_embedding_;

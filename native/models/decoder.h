@@ -74,6 +74,7 @@ class Decoder {
   DecoderLimits limits_;
   std::vector<BlockWeights> blocks_;
   HeadWeights head_;
+  bool head_trains_ = false;  // known before the buffers have addresses
   Weight embedding_;
   Matrix d_embedding_;
   Weight positions_;  // data null: rotary

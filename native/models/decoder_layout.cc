@@ -87,8 +87,7 @@ void Decoder::lay_out(Arena* arena) {
   final_ = rows_by(s.hidden);
 
   // Where nothing of the head trains, no sum goes over its rows: fewer at a time have the same bits and take less.
-  const bool sums = head_.norm.trains() || head_.d_vocabulary.data != nullptr;
-  const int64_t head_rows = limits_.training && !sums ? kHeadRows / 2 : kHeadRows;
+  const int64_t head_rows = limits_.training && !head_trains_ ? kHeadRows / 2 : kHeadRows;
   const auto head_rows_by = [&](int64_t cols) { return matrix(arena->take<float>(head_rows * cols), head_rows, cols); };
   head_scratch_.chosen = head_rows_by(s.hidden);
   head_scratch_.normed = head_rows_by(s.hidden);
@@ -114,6 +113,7 @@ int64_t Decoder::activation_bytes() const {
   counting.base_ = base_;
   counting.limits_ = limits_;
   counting.blocks_ = blocks_;
+  counting.head_trains_ = head_trains_;
   Arena arena;
   counting.lay_out(&arena);
   return arena.used();
