@@ -2,7 +2,7 @@
 import type { Dataset } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
-import type { NativeSession, SessionOptions } from '../native/binding.js'
+import type { NativeSession, SessionOptions } from '../native/binding/session.js'
 import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
 import { passShape } from './budget.js'
@@ -14,7 +14,7 @@ import { Member, StepGroup } from './step-group.js'
 const enoughRows = 256
 
 /** How many clients step together, and the room that one pass of theirs has. */
-export interface JointShape {
+interface JointShape {
   clients: number
   rowsPerPass: number
   longestExample: number

@@ -1,5 +1,7 @@
 /** Clients whose sessions lie beside each other: their steps run as one job, all else one after another. */
-import type { Batch, NativeSession, StepOptions, StepResult } from '../native/binding.js'
+import type { Batch } from '../native/binding/batch.js'
+import type { NativeSession } from '../native/binding/session.js'
+import type { StepOptions, StepResult } from '../native/binding/step.js'
 import { native } from '../native/load.js'
 import { aborted, isAborted } from './job.js'
 import type { TrainingSession } from './session.js'
