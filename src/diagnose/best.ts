@@ -16,6 +16,14 @@ export interface Tried {
   runs: readonly { seed: number; losses: readonly number[] }[]
 }
 
+/** An arm of a run folder at another lambda: losses as the run's own items are ordered. */
+export interface Scaled {
+  run: string
+  arm: string
+  lambda: number
+  losses: readonly number[]
+}
+
 export interface HeldOut {
   keys: readonly string[]
   tokens: readonly number[]

@@ -8,10 +8,12 @@ import type { Model } from '../model/open.js'
 import type { JobOptions } from '../train/job.js'
 import { checkBase } from '../train/prepare.js'
 import { dataDigest } from '../train/train.js'
+import type { Plan } from '../update/plan.js'
 import { blank } from './blank.js'
 import { costOf, type Links } from './cost.js'
 import { featuresOf } from './features.js'
 import { measureGap } from './gap.js'
+import { scaledArms } from './lambda-candidates.js'
 import { experimentOf, type Pairing, pairRuns } from './paired-runs.js'
 import { measureReasons } from './reasons.js'
 import { armsAtHorizon, exactOf, type RunArm, type RunEvidence, readRunEvidence, updatesOf } from './run-evidence.js'
@@ -56,11 +58,18 @@ export async function diagnoseSimulation(o: SimulationEvidence): Promise<Diagnos
     result.notes.push(...pairing.left)
     result.cost = costOfRun(first, pairing, arms, o.links)
   }
-  result.best = bestOf(runs)
+  result.best = bestOf(runs, o.base && clients ? await scaledArms(runs, o.base, heldOutOf(clients, plan), o) : [])
   const { one, several } = armsAtHorizon(first)
   if (one !== undefined) await measureArms(result, first, one, several, { ...o, clients })
   result.features = featuresOf(result)
   return result
+}
+
+/** In the order of the clients' names, as a run keeps its items. */
+function heldOutOf(clients: ReadonlyMap<string, Dataset>, { data }: Plan): Map<string, Dataset> {
+  return new Map(
+    [...clients.keys()].sort().map((name) => [name, (clients.get(name) as Dataset).heldOut(data.heldOut).heldOut]),
+  )
 }
 
 /** What the kept updates and states of the first run say. */

@@ -65,8 +65,10 @@ describe('a simulation', () => {
     const d = await diagnose({ run: runs, base: tiny.base, clients: tiny.clients })
     expectSound(d)
     if (!isKnown(d.travel) || !isKnown(d.smoothness) || !isKnown(d.curvature)) throw new Error('unknown')
-    if (!isKnown(d.disagreement) || !isKnown(d.lambda) || !isKnown(d.bounds) || !isKnown(d.gap))
+    if (!isKnown(d.disagreement) || !isKnown(d.lambda) || !isKnown(d.bounds) || !isKnown(d.gap) || !isKnown(d.best))
       throw new Error('unknown')
+    // Each arm at five other lambdas beside its own, on both sides alike.
+    expect(d.best.candidates).toEqual({ one: 6, several: 6 })
     expect(d.travel.tau).toBeCloseTo(d.travel.distance / d.travel.baseNorm, 12)
     expect(d.travel.path).toHaveLength(2)
     expect(d.smoothness.ends?.draws).toBeGreaterThanOrEqual(4)

@@ -43,12 +43,12 @@ export function makeRule(
   const [seen, unseen] = [usable(fitOn, evidence), usable(judgeOn, evidence)]
   if (seen.length < 2 || unseen.length === 0) return undefined
   const names = chosenFeatures(RULE_FEATURES[evidence], seen)
-  const fitted = fit(names, seen)
+  const rule = fitted(names, seen)
   const thresholds = thresholdsOf(leftOut(names, seen), evidence !== 'updates')
-  return { evidence, ...fitted, ...thresholds, evaluation: evaluate(fitted, thresholds, seen, unseen) }
+  return { evidence, ...rule, ...thresholds, evaluation: evaluate(rule, thresholds, seen, unseen) }
 }
 
-function fit(names: readonly string[], seen: readonly Usable[]): Fitted {
+function fitted(names: readonly string[], seen: readonly Usable[]): Fitted {
   return fitLogistic(
     names,
     seen.map(({ features }) => features),
@@ -60,7 +60,7 @@ function fit(names: readonly string[], seen: readonly Usable[]): Fitted {
 function leftOut(names: readonly string[], seen: readonly Usable[]): Told[] {
   return seen.map((one, i) => ({
     ...one,
-    p: probabilityOf(fit(names, [...seen.slice(0, i), ...seen.slice(i + 1)]), one.features) ?? 0.5,
+    p: probabilityOf(fitted(names, [...seen.slice(0, i), ...seen.slice(i + 1)]), one.features) ?? 0.5,
   }))
 }
 
@@ -148,7 +148,7 @@ function evaluate(
 function tauRule(seen: readonly Usable[]): { fitted: Fitted; thresholds: Thresholds } | undefined {
   const rows = seen.filter(({ features }) => features.logTau !== undefined)
   if (rows.length < 2) return undefined
-  return { fitted: fit(['logTau'], rows), thresholds: thresholdsOf(leftOut(['logTau'], rows)) }
+  return { fitted: fitted(['logTau'], rows), thresholds: thresholdsOf(leftOut(['logTau'], rows)) }
 }
 
 type Told = Usable & { p: number }
