@@ -16,7 +16,7 @@ export type ErrorCode =
   | 'NATIVE' // the addon is missing or failed
   | 'IO' // the file system refused
 
-export interface ErrorDetail {
+interface ErrorDetail {
   found?: string | undefined
   expected?: string | undefined
   /** What the reader should do next, as a full sentence. */

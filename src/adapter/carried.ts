@@ -4,13 +4,13 @@
  * ranks do not grow.
  */
 import { OneroundError } from '../errors.js'
-import type { OverlayLayer } from '../native/binding.js'
+import type { OverlayLayer } from '../native/binding/overlay.js'
 import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from './adapter.js'
 import { type DenseDelta, weightOfLayer } from './dense.js'
 import { type InitA, initialAdapter } from './initial.js'
 import { isConv1d } from './peft-save.js'
 
-export interface Carried {
+interface Carried {
   /** the plan's layers with the plan's scale; plan.scale * B A is the best rank-r part */
   trainable: Adapter
   /** what is left, scale folded in; layers with nothing left are absent */

@@ -1,7 +1,7 @@
 /** One scale for all layers, where a format has only one: what differs goes into B. */
 import type { Adapter, AdapterLayer } from './adapter.js'
 
-export interface Folded {
+interface Folded {
   layers: AdapterLayer[]
   /** layers whose B was multiplied and so rounded to f32 again; powers of two change no digit and do not count */
   rounded: string[]

@@ -3,7 +3,7 @@ import { ggufArchitecture } from '../model/gguf-metadata.js'
 import { expectedTensors } from '../model/modules.js'
 import type { ModelSpec } from '../model/spec.js'
 
-export interface GgufLayer {
+interface GgufLayer {
   /** Hugging Face's module path */
   name: string
   /** llama.cpp's tensor */
@@ -14,7 +14,7 @@ export interface GgufLayer {
   heads: number
 }
 
-export interface GgufNames {
+interface GgufNames {
   architecture: string
   layers: GgufLayer[]
 }

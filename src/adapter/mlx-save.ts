@@ -14,7 +14,7 @@ export const MLX_FILE = 'adapters.safetensors'
 export const MLX_CONFIG = 'adapter_config.json'
 
 /** mlx-lm calls GPT-2's body `model`, as it does every architecture's. */
-export function mlxName(layer: string): string {
+function mlxName(layer: string): string {
   return layer.replace(/^transformer\.h\./, 'model.h.')
 }
 

@@ -10,7 +10,7 @@ export interface Pair {
 }
 
 /** How a format lays its two factors. */
-export interface PairForm {
+interface PairForm {
   /** suffixes in the file, for refusals */
   names: readonly [a: string, b: string]
   /** lora_a [in, r] and lora_b [r, out]: both transposed */

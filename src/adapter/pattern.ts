@@ -6,7 +6,7 @@
 import { OneroundError } from '../errors.js'
 
 /** Finds the value of the first key that matches a layer; `matchedBy` of the key itself. */
-export interface PatternTable {
+interface PatternTable {
   keyOf(layer: string): string | undefined
 }
 

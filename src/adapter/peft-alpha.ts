@@ -5,7 +5,7 @@
 import type { Layer } from './adapter.js'
 import { scaleOf } from './peft-config.js'
 
-export interface Alphas {
+interface Alphas {
   rsLora: boolean
   /** one a layer, in order */
   alphas: number[]

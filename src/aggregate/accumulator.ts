@@ -4,7 +4,7 @@
  */
 import type { Layer } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
-import type { FactorPair } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
 import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
 import { refusal } from '../update/refusal.js'

@@ -1,7 +1,7 @@
 /** Methods that look at each element of the updates apart: dense rows a few at a time, then the best factors. */
 import { createHash } from 'node:crypto'
 import { OneroundError } from '../errors.js'
-import type { CoordinateOptions, CoordinatePart } from '../native/binding.js'
+import type { CoordinateOptions, CoordinatePart } from '../native/binding/coordinates.js'
 import { native } from '../native/load.js'
 import { denseSum, errorOf } from './factorize.js'
 import { type LayerMethod, type LayerSum, type MethodOptions, overlayPairs } from './method.js'

@@ -4,7 +4,7 @@ import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from '../ada
 import { type DenseDelta, weightOfLayer } from '../adapter/dense.js'
 import { isConv1d } from '../adapter/peft-save.js'
 import { turn } from '../model/tensors.js'
-import type { OverlayLayer } from '../native/binding.js'
+import type { OverlayLayer } from '../native/binding/overlay.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
 import { frozenFactors } from './frozen.js'

@@ -1,6 +1,6 @@
 /** Means of factors, A and B apart: cheap, common, and not the sum of the products. */
 import { OneroundError } from '../errors.js'
-import type { FactorPair } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
 import type { LayerSum, Part } from './method.js'
 
 export interface MeanFactors {

@@ -1,6 +1,6 @@
 /** The addon's factorisations with errors that name the layer. */
 import { OneroundError } from '../errors.js'
-import type { FactorizedDense, FactorizedSum, FactorPair } from '../native/binding.js'
+import type { FactorizedDense, FactorizedSum, FactorPair } from '../native/binding/factors.js'
 import { native } from '../native/load.js'
 import { isDense, type LayerSum, overlayPairs, pairsOf } from './method.js'
 

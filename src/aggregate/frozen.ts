@@ -2,7 +2,7 @@
 import { type DenseDelta, layerOfWeight } from '../adapter/dense.js'
 import { isConv1d } from '../adapter/peft-save.js'
 import { turn } from '../model/tensors.js'
-import type { OverlayLayer } from '../native/binding.js'
+import type { OverlayLayer } from '../native/binding/overlay.js'
 
 /** Factors as they are; a whole matrix D as D I or I D, whichever is smaller. No number is rounded. */
 export function frozenFactors(overlay: readonly OverlayLayer[], dense: readonly DenseDelta[]): OverlayLayer[] {

@@ -4,7 +4,7 @@
  * removal leaves a trace; the division by sum w_i comes at the end.
  */
 import type { Layer } from '../adapter/adapter.js'
-import type { FactorPair } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
 import { native } from '../native/load.js'
 import type { Weights } from '../update/plan.js'
 

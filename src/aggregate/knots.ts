@@ -2,7 +2,7 @@
  * KnOTS (arXiv 2410.19735): the updates side by side, [dW_1 .. dW_m] = U S [V_1' .. V_m'], share one basis U S; TIES
  * merges the V_i in it, and U S times what comes out is the merged update.
  */
-import type { FactorPair } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
 import { native } from '../native/load.js'
 import { fraction, neutral } from './coordinates.js'
 import { errorOf, factorize } from './factorize.js'

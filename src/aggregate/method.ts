@@ -1,6 +1,7 @@
 /** What every method takes and gives, one layer at a time. */
 import type { AdapterLayer } from '../adapter/adapter.js'
-import type { FactorPair, OverlayLayer } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
+import type { OverlayLayer } from '../native/binding/overlay.js'
 import type { ClientStatistics } from './statistics.js'
 
 /** One client's factors of one layer. Its part of the exact sum is weight * scale * B A. */

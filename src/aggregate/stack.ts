@@ -3,7 +3,7 @@
  * The adapter holds every client's factors verbatim.
  */
 import type { AdapterLayer } from '../adapter/adapter.js'
-import type { FactorPair } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
 import { type LayerMethod, type LayerSum, pairsOf } from './method.js'
 
 /** B = [B_1 .. B_m], A = [p_1 s_1 A_1; ..; p_m s_m A_m], scale 1; clients in the order of their names. */

@@ -1,7 +1,8 @@
 /** Members and weights -> one LayerSum a layer of the plan, clients in the order of their names. */
 import type { Layer } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
-import type { FactorPair, OverlayLayer } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
+import type { OverlayLayer } from '../native/binding/overlay.js'
 import { native } from '../native/load.js'
 import type { Weights } from '../update/plan.js'
 import type { Update } from '../update/update.js'

@@ -2,12 +2,12 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { loadAdapter } from '../adapter/folder.js'
-import { loadExamples } from '../data/load.js'
 import { USUAL_LINKS } from '../diagnose/cost.js'
 import { type DiagnoseOptions, diagnose } from '../diagnose/diagnose.js'
 import { makeLosses, writeLosses } from '../diagnose/losses-file.js'
 import { OneroundError } from '../errors.js'
 import { storyOf } from '../report/story.js'
+import { readValued } from '../report/valued.js'
 import { writeAtomic } from '../run/atomic.js'
 import { adapterSha256 } from '../update/digest.js'
 import { type Plan, readPlan } from '../update/plan.js'
@@ -16,6 +16,8 @@ import { calibrateCommand } from './calibrate.js'
 import { divide, fieldsOf, splitOf } from './clients.js'
 import { type Job, type Result, runJob } from './job.js'
 import { type CommonFlags, count, number, whole, withCommon } from './options.js'
+import { checkClient } from './plan.js'
+import { loadPlanData } from './plan-data.js'
 import { withFileFlags } from './plan-flags.js'
 import type { Terminal } from './terminal.js'
 
@@ -99,15 +101,10 @@ async function ofRuns(runs: string[], flags: Flags, job: Job): Promise<Result> {
   if (flags.data === undefined) return finish(await diagnose({ ...common, run: runs, base }), flags, runs[0])
   const plan = await readPlan(join(runs[0] ?? '', 'plan.json'))
   const by = splitOf(flags)
-  const { template, cutoff, lossOn } = plan.data
-  const all = await loadExamples(flags.data, {
-    template,
-    cutoff,
-    lossOn,
-    columns: flags.columns,
+  const { signal } = job.options
+  const all = await loadPlanData({ ...flags, data: flags.data }, plan, base, {
+    signal,
     keep: fieldsOf(by, flags.label),
-    tokenizer: base.tokenizer,
-    signal: job.options.signal,
   })
   const clients = divide(
     all,
@@ -122,24 +119,10 @@ async function ofClient(plan: Plan, more: string[], flags: Flags, job: Job): Pro
   const client = flags.client ?? ''
   if (more.length > 0) throw usage(`${more.length} further files with --client`)
   if (flags.data === undefined) throw usage('--client without --data')
-  const names = plan.clients.map(({ name }) => name)
-  if (names.length > 0 && !names.includes(client)) {
-    throw new OneroundError('MISMATCH', `The plan has no client '${client}'`, {
-      found: client,
-      expected: names.slice(0, 20).join(', '),
-      fix: "Give the client's name in the plan.",
-    })
-  }
+  checkClient(plan, client)
   await using base = await openBase(baseOf(flags.base), job.options)
-  const { template, cutoff, lossOn } = plan.data
-  const data = await loadExamples(flags.data, {
-    template,
-    cutoff,
-    lossOn,
-    columns: flags.columns,
-    tokenizer: base.tokenizer,
-    signal: job.options.signal,
-  })
+  const { signal } = job.options
+  const data = await loadPlanData({ ...flags, data: flags.data }, plan, base, { signal })
   if (flags.aggregate === undefined) return finish(await diagnose({ ...commonOf(flags, job), plan, base, data }), flags)
   if (flags.out === undefined) throw usage('--aggregate without --out')
   const message = await makeLosses(base, data, plan, await loadAdapter(flags.aggregate), { ...job.options, client })
@@ -178,7 +161,7 @@ async function finish(d: Awaited<ReturnType<typeof diagnose>>, flags: Flags, run
   const text = `${JSON.stringify(d, undefined, 2)}\n`
   if (run !== undefined) await writeAtomic(join(run, 'diagnosis.json'), text)
   if (flags.out !== undefined) await writeAtomic(flags.out, text)
-  return { json: d, text: storyOf(d) }
+  return { json: d, text: storyOf(d, run === undefined ? undefined : await readValued(run)) }
 }
 
 function usage(found: string): OneroundError {

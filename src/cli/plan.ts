@@ -2,7 +2,6 @@ import type { Command } from 'commander'
 import { OneroundError } from '../errors.js'
 import { shorten } from '../report/escape.js'
 import { formatBytes } from '../report/numbers.js'
-import { textTable } from '../report/table.js'
 import { createPlan } from '../update/create-plan.js'
 import { describeTrainable } from '../update/describe.js'
 import { updateCount } from '../update/layers.js'
@@ -45,7 +44,7 @@ export function addPlan(program: Command, terminal: Terminal): void {
 }
 
 /** A plan as a person checks it before agreeing. */
-export function describePlan(plan: Plan): string {
+function describePlan(plan: Plan): string {
   const { train, data, aggregate } = plan
   const { trainable } = train
   const clients = plan.clients.map((client) => client.name).join(', ')
@@ -89,12 +88,6 @@ function stopRows({ train }: Plan): string[][] {
   return [['looks', `at the held-out part ${every}${stop}`]]
 }
 
-/** A plan's layers as a table. */
-export function layersTable(layers: Plan['layers']): string {
-  const rows = layers.map((layer) => [layer.name, ...[layer.in, layer.out, layer.rank, layer.scale].map(String)])
-  return textTable(['layer', 'in', 'out', 'rank', 'scale'], rows)
-}
-
 /** An open plan is a choice, so it has to be made: the config can say "clients": []. */
 function noClients(): OneroundError {
   return new OneroundError('ARGUMENT', 'The plan needs the names of its clients', {
@@ -109,7 +102,10 @@ export function checkClient(plan: Plan, client: string): void {
   if (plan.clients.length === 0 || plan.clients.some((known) => known.name === client)) return
   throw new OneroundError('MISMATCH', 'The plan does not know this client', {
     found: client,
-    expected: plan.clients.map((known) => known.name).join(', '),
+    expected: plan.clients
+      .slice(0, 20)
+      .map((known) => known.name)
+      .join(', '),
     fix: 'Give one of those names to --client, or make a plan that lists this one.',
   })
 }

@@ -31,7 +31,7 @@ export interface TaskFlags {
   stride?: number
 }
 
-export interface Judged {
+interface Judged {
   score: Score
   /** of the data, e.g. how many examples were cut */
   facts: Record<string, number>

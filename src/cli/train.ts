@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import { loadAdapter } from '../adapter/folder.js'
-import { loadExamples } from '../data/load.js'
 import { formatBytes, formatCount } from '../report/numbers.js'
 import { environment } from '../run/environment.js'
 import { computeOf } from '../train/compute.js'
@@ -16,6 +15,7 @@ import { tellFields } from './inspect.js'
 import { runJob } from './job.js'
 import { type CommonFlags, count, withCommon } from './options.js'
 import { checkClient } from './plan.js'
+import { loadPlanData } from './plan-data.js'
 import { withFileFlags } from './plan-flags.js'
 import type { Terminal } from './terminal.js'
 
@@ -68,17 +68,9 @@ export function addTrain(program: Command, terminal: Terminal): void {
         return { json: { trained: false, leaves }, text: text.join('\n') }
       }
       await using base = await openBase(baseOf(flags.base), job.options)
-      const { template, cutoff, lossOn } = plan.data
-      const data = await loadExamples(flags.data, {
-        template,
-        cutoff,
-        lossOn,
-        columns: flags.columns,
-        tokenizer: base.tokenizer,
-        signal: terminal.signal,
-      })
+      const data = await loadPlanData(flags, plan, base, { signal: terminal.signal })
       job.note(
-        `${formatCount(data.count)} examples, ${formatCount(data.tokens)} trained tokens, ${formatCount(data.cut)} cut at ${cutoff}`,
+        `${formatCount(data.count)} examples, ${formatCount(data.tokens)} trained tokens, ${formatCount(data.cut)} cut at ${plan.data.cutoff}`,
       )
       const evaluations: EvaluationRecord[] = []
       const update = await train(base, data, plan, {

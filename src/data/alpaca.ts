@@ -7,7 +7,7 @@ import type { Template } from './templates.js'
 const HEAD = 'Below is an instruction that describes a task'
 const ASK = 'Write a response that appropriately completes the request.'
 
-export function alpacaPrompt(instruction: string, input: string): string {
+function alpacaPrompt(instruction: string, input: string): string {
   return input === ''
     ? `${HEAD}. ${ASK}\n\n### Instruction:\n${instruction}\n\n### Response:`
     : `${HEAD}, paired with an input that provides further context. ${ASK}\n\n### Instruction:\n${instruction}\n\n### Input:\n${input}\n\n### Response:`

@@ -1,5 +1,5 @@
 /** From examples to what a step reads: seeded order, packed rows. */
-import type { Batch } from '../native/binding.js'
+import type { Batch } from '../native/binding/batch.js'
 import type { Example } from './dataset.js'
 import { permutation, STREAM } from './random.js'
 

@@ -64,7 +64,7 @@ export interface Dataset {
 }
 
 /** A boundary that was settled before examples were dropped: a later fraction of the rest would move it. */
-export interface Boundary {
+interface Boundary {
   fraction: number
   /** examples before the held-out part */
   train: number

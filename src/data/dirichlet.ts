@@ -7,7 +7,7 @@ import type { Draws } from './random.js'
  * 2000), for a shape of at least 1; below, theirs of shape + 1 times U^(1/shape). Logarithms, because with a small shape
  * most variates are less than the smallest number.
  */
-export function logGamma(shape: number, draws: Draws): number {
+function logGamma(shape: number, draws: Draws): number {
   if (shape < 1) return logGamma(shape + 1, draws) + ln(draws.uniform()) / shape
   const d = shape - 1 / 3
   const c = 1 / Math.sqrt(9 * d)

@@ -12,7 +12,7 @@ const PIECE_BYTES = 2 ** 18
 export const MAX_LINE_BYTES = 2 ** 22
 
 /** A plain-text file is one document in memory; about eight million tokens. */
-export const MAX_TEXT_BYTES = 2 ** 25
+const MAX_TEXT_BYTES = 2 ** 25
 
 const NEWLINE = 0x0a
 const BYTE_ORDER_MARK = '\ufeff'

@@ -6,12 +6,12 @@ import { permutation, STREAM } from './random.js'
 import { divideByLabel, divideBySize } from './skew.js'
 
 /** What a partitioner may look at. */
-export interface Divisible {
+interface Divisible {
   source?: string
   fields?: Record<string, string>
 }
 
-export interface Part {
+interface Part {
   client: string
   /** indices of the client's examples, ascending */
   members: number[]
@@ -41,7 +41,7 @@ export function partition(
 }
 
 type Dealt = { kind: 'iid' } | { kind: 'dirichlet'; alpha: number; field: string } | { kind: 'quantity'; s: number }
-export type SplitRule = Dealt | { kind: 'file' } | { kind: 'field'; field: string }
+type SplitRule = Dealt | { kind: 'file' } | { kind: 'field'; field: string }
 
 /** True where the number of clients is chosen, false where the data names them. */
 export function isDealt(rule: SplitRule): rule is Dealt {

@@ -14,7 +14,7 @@ const FIRST_YEAR = 1946
 const TRAIN_TOKENS = 4000
 const HELD_OUT_TOKENS = 1000
 
-export interface PresidentsOptions {
+interface PresidentsOptions {
   seed: number
   /** most tokens in an example */
   cutoff: number

@@ -2,7 +2,7 @@
 import type { Dataset } from './dataset.js'
 import { fieldOf } from './partition.js'
 
-export interface LabelShares {
+interface LabelShares {
   field: string
   /** the most common first; with more than `most` labels the last is `others` for the rest of them */
   labels: string[]
@@ -61,7 +61,7 @@ export function bar(value: number, largest: number, width = 24): string {
   return '█'.repeat(Math.floor(eighths / 8)) + EIGHTHS[eighths % 8]
 }
 
-export interface LengthBin {
+interface LengthBin {
   /** tokens, both included */
   from: number
   to: number

@@ -1,7 +1,7 @@
 /** What each client holds, as data for a table. */
 import type { Dataset } from './dataset.js'
 
-export interface ClientSize {
+interface ClientSize {
   client: string
   examples: number
   /** trained tokens */

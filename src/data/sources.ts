@@ -5,7 +5,7 @@ import { OneroundError } from '../errors.js'
 
 export type FileKind = 'jsonl' | 'json' | 'csv' | 'tsv' | 'parquet' | 'text'
 
-export interface SourceFile {
+interface SourceFile {
   path: string
   kind: FileKind
   bytes: number

@@ -38,7 +38,7 @@ export interface Template {
 const NAMED = ['text', 'prompt-completion', 'alpaca', 'chat'] as const
 
 /** What most templates are: some fields, a prompt and a completion. */
-export function plainTemplate(
+function plainTemplate(
   fields: readonly string[],
   parts: (row: Row) => { prompt: string; completion: string },
   hasPrompt = true,

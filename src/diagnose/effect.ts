@@ -3,7 +3,7 @@ import type { Adapter } from '../adapter/adapter.js'
 import { isConv1d } from '../adapter/peft-save.js'
 import { OneroundError } from '../errors.js'
 import { turn } from '../model/tensors.js'
-import type { FactorPair } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
 import { native } from '../native/load.js'
 
 /** What one or several adapters add to one tensor: a sum of products, and of dense deltas. */

@@ -19,7 +19,7 @@ export interface ChoiceQuestion {
 }
 
 /** What a model makes of one question. */
-export interface Choice {
+interface Choice {
   /** of each choice's text after the prompt, nats */
   loglikelihoods: readonly number[]
   /** tokens of each choice */

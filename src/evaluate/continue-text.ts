@@ -38,7 +38,7 @@ export interface TextEnd {
   tokens: number
 }
 
-export interface Continuation extends TextOptions {
+interface Continuation extends TextOptions {
   /** tokens of prompt and text together */
   capacity: number
   /** true for a token that ends a text */

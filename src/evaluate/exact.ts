@@ -29,7 +29,7 @@ export interface ExactOptions extends EvaluateOptions {
   extract?: ((text: string) => string | undefined) | undefined
 }
 
-export interface Answer {
+interface Answer {
   /** all that was generated */
   text: string
   /** undefined where no answer was found in it */

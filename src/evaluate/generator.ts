@@ -1,6 +1,6 @@
 import type { Adapter } from '../adapter/adapter.js'
 import type { Model } from '../model/open.js'
-import type { NativeSession } from '../native/binding.js'
+import type { NativeSession } from '../native/binding/session.js'
 import { openAdapted } from '../train/adapted.js'
 import { type JobOptions, threadsOf } from '../train/job.js'
 import type { MemoryNotice } from '../train/memory.js'

@@ -1,5 +1,5 @@
 /** Several texts that grow side by side: every step of the engine reads the weights once for all of them. */
-import type { NativeSession } from '../native/binding.js'
+import type { NativeSession } from '../native/binding/session.js'
 import type { NextToken } from './continue-text.js'
 
 interface Waiting {

@@ -3,7 +3,7 @@
  * prompt, the questions of a subject after the same solved examples.
  */
 import { type Example, UNTRAINED } from '../data/dataset.js'
-import type { Batch } from '../native/binding.js'
+import type { Batch } from '../native/binding/batch.js'
 import { type PassShape, passShape } from '../train/budget.js'
 
 /** A run of rows. The rows of all nodes above it and its own are the beginning of a text. */
@@ -105,7 +105,7 @@ export function treeShape(examples: readonly Example[], perPass: number): PassSh
 }
 
 /** A stretch of examples that one pass computes. */
-export interface TreePass {
+interface TreePass {
   nodes: TextNode[]
   /** one after the last example */
   end: number

@@ -1,9 +1,9 @@
-import type { DecoderShape } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
 
 export type ArchitectureName = 'llama' | 'mistral' | 'qwen2' | 'qwen3' | 'gpt2'
 
 /** What of a decoder its architecture decides alone. */
-export type DecoderParts = Pick<
+type DecoderParts = Pick<
   DecoderShape,
   'names' | 'layerNorm' | 'gelu' | 'fusedAttention' | 'qkvBias' | 'otherBias' | 'queryKeyNorm'
 >

@@ -1,12 +1,12 @@
 import { OneroundError } from '../errors.js'
-import type { DecoderShape } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
 import { isRecord } from '../text/bounded-file.js'
 import { ARCHITECTURES, type Architecture, SUPPORTED_ARCHITECTURES } from './architectures.js'
 import { checkShape, LIMITS } from './decoder.js'
 import { inverseFrequencies, type RopeScaling, ropeOfConfig } from './rope.js'
 import { Settings } from './settings.js'
 
-export interface ReadConfig {
+interface ReadConfig {
   architecture: Architecture
   shape: DecoderShape
   maxPositions: number

@@ -1,5 +1,6 @@
 import { OneroundError } from '../errors.js'
-import type { DecoderShape, TensorPlacement } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
+import type { TensorPlacement } from '../native/binding/weights.js'
 import type { Architecture } from './architectures.js'
 import { type ExpectedTensor, expectedTensors } from './modules.js'
 import type { Settings } from './settings.js'
@@ -17,7 +18,7 @@ export interface FoundTensor {
   shape: number[]
 }
 
-export interface FoundModel {
+interface FoundModel {
   /** what errors call the model */
   source: string
   architecture: Architecture

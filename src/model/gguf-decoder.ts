@@ -1,5 +1,5 @@
 import { OneroundError } from '../errors.js'
-import type { DecoderShape } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
 import { ARCHITECTURES, type Architecture, SUPPORTED_ARCHITECTURES } from './architectures.js'
 import { checkShape, decoderSpec, type FoundTensor, LIMITS } from './decoder.js'
 import type { GgufFile } from './gguf.js'

@@ -4,7 +4,7 @@ import type { GgufEntry } from './gguf-write.js'
 import { inverseFrequencies, type RopeScaling } from './rope.js'
 import type { ModelSpec } from './spec.js'
 
-export interface DecoderMetadata {
+interface DecoderMetadata {
   entries: GgufEntry[]
   ropeFactors?: Float32Array
   interleaved: boolean

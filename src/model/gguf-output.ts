@@ -12,7 +12,7 @@ import { blockElements, elementCount } from './storage.js'
 const FILE_TYPES: Readonly<Record<OutputType, number>> = { F32: 0, F16: 1, Q8_0: 7, BF16: 32 }
 const TYPE_KEYS = ['general.file_type', 'general.quantization_version', 'general.alignment']
 
-export interface GgufSource {
+interface GgufSource {
   /** everything but the file's type */
   entries: readonly GgufEntry[]
   /** one divisor a rotary frequency, where the rope is stretched so */

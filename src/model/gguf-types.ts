@@ -1,5 +1,5 @@
 /** ggml's tensor types: number in the file -> name, elements and bytes of one block (ggml's ggml-common.h). */
-export interface GgmlType {
+interface GgmlType {
   name: string
   elements: number
   bytes: number

@@ -1,6 +1,6 @@
 import { type GgufCursor, malformedGguf } from './gguf-cursor.js'
 
-export type GgufNumbers =
+type GgufNumbers =
   | Uint8Array
   | Int8Array
   | Uint16Array

@@ -8,7 +8,7 @@ export type GgufEntry =
   | readonly [key: string, kind: 'strings', value: readonly string[]]
   | readonly [key: string, kind: 'raw', value: Uint8Array]
 
-export interface GgufLayout {
+interface GgufLayout {
   /** everything up to the first tensor */
   header: Uint8Array
   /** where each tensor's bytes begin in the file, in their order */
@@ -19,7 +19,7 @@ export interface GgufLayout {
 
 const MAGIC = 0x46554747
 const VERSION = 3
-export const GGUF_ALIGNMENT = 32
+const GGUF_ALIGNMENT = 32
 const TYPE_IDS = new Map([...GGML_TYPES].map(([id, type]) => [type.name, { id, ...type }]))
 const U32 = 4
 const I32 = 5

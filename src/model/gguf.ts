@@ -28,7 +28,7 @@ export interface GgufFile {
   raw?: ReadonlyMap<string, Uint8Array>
 }
 
-export interface GgufReadOptions {
+interface GgufReadOptions {
   /** keep the values' bytes too; default false */
   raw?: boolean
 }

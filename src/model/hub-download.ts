@@ -9,7 +9,7 @@ import type { HubFile } from './hub-files.js'
 const READ = 1 << 20
 
 /** Where bytes come from; a hub, or a test. */
-export type OpenStream = (file: HubFile) => Promise<ReadableStream<Uint8Array>>
+type OpenStream = (file: HubFile) => Promise<ReadableStream<Uint8Array>>
 
 /**
  * @param onBytes called with the number of bytes after each piece

@@ -1,5 +1,5 @@
 /** How large and deep a piece of JSON may be before it is parsed. */
-export interface OutlineLimits {
+interface OutlineLimits {
   /** objects and arrays inside one another */
   depth: number
   /** keys of all objects together */

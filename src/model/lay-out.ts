@@ -14,7 +14,7 @@ import type { Model } from './open.js'
 import type { OutputModel, OutputType } from './output.js'
 import { Settings } from './settings.js'
 
-export interface LayOutOptions {
+interface LayOutOptions {
   type: OutputType
   /** hf: most bytes of tensors in one file, default 5 GB; tests take less */
   shardBytes?: number | undefined

@@ -1,11 +1,11 @@
-import type { DecoderShape } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
 import type { LinearLayer } from './spec.js'
 
 /** Hugging Face's name of a module, then llama.cpp's (gguf-py's tensor_mapping.py); inside a block both are relative. */
 type Names = readonly [huggingFace: string, gguf: string]
 
 /** A part of a decoder, whatever its files call it. */
-export type Part =
+type Part =
   | 'embedding'
   | 'positions'
   | 'finalNorm'

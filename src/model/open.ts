@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { OneroundError } from '../errors.js'
-import type { NativeWeights } from '../native/binding.js'
+import type { NativeWeights } from '../native/binding/weights.js'
 import { native } from '../native/load.js'
 import { fileError } from '../text/bounded-file.js'
 import { tokenizerOfGguf } from '../text/gguf-tokenizer.js'

@@ -1,4 +1,4 @@
-import type { StorageType } from '../native/binding.js'
+import type { StorageType } from '../native/binding/weights.js'
 
 /** What the weights of a written model are stored as. */
 export type OutputType = Extract<StorageType, 'F32' | 'F16' | 'BF16' | 'Q8_0'>

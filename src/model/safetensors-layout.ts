@@ -1,6 +1,6 @@
 import { DTYPE_BYTES, HEADER_LIMIT, LENGTH_BYTES, malformedSafetensors } from './safetensors-header.js'
 
-export interface SafetensorsLayout {
+interface SafetensorsLayout {
   /** length and header, up to the first tensor */
   header: Uint8Array
   /** where each tensor's bytes begin in the file, in their order */

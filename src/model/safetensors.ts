@@ -20,7 +20,7 @@ export interface SafetensorsTensor {
   data: Uint8Array
 }
 
-export interface SafetensorsContent {
+interface SafetensorsContent {
   metadata: Record<string, string>
   tensors: Map<string, SafetensorsTensor>
 }

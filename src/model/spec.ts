@@ -1,4 +1,5 @@
-import type { DecoderShape, TensorPlacement } from '../native/binding.js'
+import type { DecoderShape } from '../native/binding/decoder.js'
+import type { TensorPlacement } from '../native/binding/weights.js'
 import type { ArchitectureName } from './architectures.js'
 
 /** One linear layer that can be given an adapter: y = W x with W [out, in]. */

@@ -1,4 +1,4 @@
-import type { StorageType } from '../native/binding.js'
+import type { StorageType } from '../native/binding/weights.js'
 import { GGML_TYPES } from './gguf-types.js'
 
 interface Block {

@@ -1,5 +1,5 @@
 import { type ErrorCode, OneroundError } from '../errors.js'
-import type { NativeBinding } from './binding.js'
+import type { NativeBinding } from './binding/addon.js'
 
 // The addon makes plain errors with `code` and `fix`: it cannot name our class.
 function ours(error: unknown): unknown {

@@ -1,10 +1,10 @@
-/** Finds and loads the addon, once a process. What it offers is typed in binding.ts. */
+/** Finds and loads the addon, once a process. What it offers is typed in binding/. */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { OneroundError } from '../errors.js'
-import type { NativeBinding } from './binding.js'
+import type { NativeBinding } from './binding/addon.js'
 import { withOurErrors } from './failures.js'
 
 /** The package's root: the nearest folder above this file that holds binding.gyp, so that src/ and dist/ find the same. */

@@ -2,6 +2,7 @@ import type { Diagnosis } from '../diagnose/types.js'
 import type { Arm } from '../federation/arms.js'
 import type { Plan } from '../update/plan.js'
 import type { Curve } from './figures/curves.js'
+import type { Valued } from './valued.js'
 
 /** How an arm's last round was closed. */
 export interface Closing {
@@ -22,6 +23,8 @@ export interface ReportData {
   closings: readonly Closing[]
   /** what `oneround diagnose` found for this run */
   diagnosis?: Diagnosis | undefined
+  /** what `oneround value` found for one of its arms */
+  valued?: Valued | undefined
   environment: Record<string, unknown>
   /** UTC, of the last event */
   time?: string | undefined

@@ -1,7 +1,7 @@
 /** Pieces of the page. Every text is escaped here and nowhere else. */
 import { escapeHtml } from './escape.js'
 
-export type Cell = string | { main: string; side: string }
+type Cell = string | { main: string; side: string }
 
 /** A table that scrolls by itself where it is wider than the page, by keyboard too. */
 export function table(
@@ -33,14 +33,16 @@ export interface Figure {
   data: { head: readonly string[]; rows: readonly (readonly string[])[] }
   /** series that colours stand for */
   legend?: readonly { name: string; colour: number }[] | undefined
+  /** the numbers are read as often as the plot: they stand open */
+  open?: boolean | undefined
 }
 
 /** A plot, what it means, and its numbers one click away. */
-export function figure({ title, svg, caption, data, legend }: Figure): string {
+export function figure({ title, svg, caption, data, legend, open }: Figure): string {
   const numbers = table(`Data: ${title}`, data.head, data.rows)
   return (
     `<figure><h3>${escapeHtml(title)}</h3>${legend ? legendList(legend) : ''}${svg}` +
-    `<figcaption>${escapeHtml(caption)}</figcaption><details><summary>Data: ${escapeHtml(title)}</summary>${numbers}</details></figure>`
+    `<figcaption>${escapeHtml(caption)}</figcaption><details${open ? ' open' : ''}><summary>Data: ${escapeHtml(title)}</summary>${numbers}</details></figure>`
   )
 }
 

@@ -8,6 +8,7 @@ import { formatCount } from './numbers.js'
 import { armsSection, clientsSection } from './sections/arms.js'
 import { diagnosisSection } from './sections/diagnosis.js'
 import { environmentSection, settingsSection } from './sections/settings.js'
+import { valuationSection } from './sections/valuation.js'
 import { verdictSection } from './sections/verdict.js'
 import { style } from './style.js'
 import { clientsOf, columnsOf } from './summary.js'
@@ -31,11 +32,12 @@ export function page(data: ReportData): string {
     armsSection(arms, colours),
     diagnosis === undefined ? '' : diagnosisSection(diagnosis),
     clientsSection(arms),
+    data.valued === undefined ? '' : valuationSection(data.valued),
     panels === ''
       ? ''
       : section('Training loss', [
           paragraph(
-            'Mean loss of each optimizer step, by steps over the whole horizon. The vertical axis is the same everywhere.',
+            'Mean loss of each optimizer step, by steps over the whole horizon. The vertical axis is the same everywhere. Long trainings are drawn as means of neighbouring steps; every step stands in metrics.jsonl.',
             'soft',
           ),
           panels,

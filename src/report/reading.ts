@@ -10,8 +10,11 @@ export function reading(arms: readonly Arm[]): string {
   const base = arms.find((arm) => arm.name === 'base')
   const pooled = arms.find((arm) => arm.name === 'pooled')
   const rounds = arms.filter((arm) => shapeOf(arm.name))
-  if (base === undefined || rounds.length === 0)
-    return 'This run compares nothing with the base, so it says nothing about rounds.'
+  if (rounds.length === 0) return 'This run has no arm of rounds, so it says nothing about them.'
+  if (base === undefined) {
+    const losses = rounds.map((arm) => `${arm.name} ${formatLoss(arm.overall.loss)}`)
+    return `Held-out loss: ${list(losses)}; without the arm base nothing says what training gained, so no difference can be called large or small.`
+  }
   if (pooled === undefined) {
     const told = rounds.map((arm) => `${arm.name} to ${formatLoss(arm.overall.loss)}`)
     return `Held-out loss goes from ${formatLoss(base.overall.loss)} (base) with ${list(told)}; without the pooled arm there is no upper mark to hold this against.`

@@ -8,6 +8,7 @@ import type { Score } from '../train/score.js'
 import { parsePlan, planSha256 } from '../update/plan.js'
 import type { Closing, ReportData } from './data.js'
 import type { Curve } from './figures/curves.js'
+import { valuedOf } from './valued.js'
 
 /** Everything that a report tells, from a run folder alone; a run that is not finished tells what there is. */
 export async function readReport(folder: string): Promise<ReportData> {
@@ -21,6 +22,7 @@ export async function readReport(folder: string): Promise<ReportData> {
     curves: curvesOf(events),
     closings: closingsOf(events),
     diagnosis: await diagnosisOf(folder),
+    valued: await valuedOf(folder, plan, state),
     environment: isObject(environment) ? environment : {},
     time: events.at(-1)?.time,
   }

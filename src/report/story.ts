@@ -1,7 +1,10 @@
 /** A diagnosis as a terminal tells it: the verdict first, what carries it, what is unknown and why; under 40 lines. */
 import { type Diagnosis, isKnown, type Known } from '../diagnose/types.js'
-import { shorten } from './escape.js'
+import type { Valuation } from '../valuation/valuation.js'
+import { printable, shorten } from './escape.js'
+import { thousandths } from './figures/valuation.js'
 import { paragraph, textTable } from './table.js'
+import type { Valued } from './valued.js'
 
 const digits = (value: number) =>
   Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(2) : value.toPrecision(3)
@@ -12,7 +15,8 @@ function told<T extends object>(name: string, value: Known<T>, tell: (known: T) 
   return [name, isKnown(value) ? tell(value) : `unknown: ${value.unknown}`]
 }
 
-export function storyOf(d: Diagnosis): string {
+/** @param valued what the run's clients are worth, where that was looked at */
+export function storyOf(d: Diagnosis, valued?: Valued): string {
   const { verdict } = d
   const lines = [paragraph(verdict.sentence)]
   for (const { reason, enough } of verdict.missing.slice(0, 3))
@@ -25,7 +29,10 @@ export function storyOf(d: Diagnosis): string {
     `Evidence: ${d.evidence}${confidence}; ${d.plan.clients} clients, ${d.plan.rounds} x ${d.plan.epochs} epochs, ${d.plan.optimizer} at ${d.plan.learningRate}`,
     '',
   )
-  const rows = measurements(d).map(([name, text]) => [name, shorten(text, 110)])
+  const rows = [...measurements(d), ...(valued === undefined ? [] : valuesOf(valued))].map(([name, text]) => [
+    name,
+    shorten(text, 110),
+  ])
   const width = Math.max(...rows.map(([name]) => (name ?? '').length))
   for (const [name, text] of rows) lines.push(`${(name ?? '').padEnd(width)}  ${text}`)
   if (isKnown(d.cost)) {
@@ -55,7 +62,8 @@ export function storyOf(d: Diagnosis): string {
   for (const note of d.notes.slice(0, 2)) lines.push(paragraph(note))
   return lines
     .flatMap((line) => line.split('\n'))
-    .slice(0, 39)
+    .slice(0, 38)
+    .map(printable)
     .join('\n')
 }
 
@@ -122,6 +130,24 @@ function measurements(d: Diagnosis): [string, string][] {
         `best ${digits(l.best.lambda)}: ${digits(l.best.test ?? l.best.validation)} nats${l.atOne === undefined ? '' : `, at 1: ${digits(l.atOne.test)}`}${l.perLayer === undefined ? '' : `, a layer each: ${digits(l.perLayer.test)}`}`,
     ),
   ]
+}
+
+/** Who is worth most and least, and whom the rules point at. */
+function valuesOf({ arm, valuation }: Valued): [string, string][] {
+  const sorted = [...valuation.clients].sort((x, y) => y.shapley - x.shapley)
+  const ends = sorted.length === 1 ? sorted : [sorted[0], sorted.at(-1)]
+  const gain = thousandths(valuation.baseLoss - valuation.loss)
+  const found = valuation.findings.map(({ rule, clients }) => `${rule}: ${clients.join(' and ')}`)
+  return [
+    ["clients' values", `${ends.map(shapleyOf).join(' to ')} of ${gain} thousandths of a nat (Shapley, ${arm})`],
+    ...(found.length === 0 ? [] : [['clients to look at', found.join('; ')] as [string, string]]),
+  ]
+}
+
+function shapleyOf(of: Valuation['clients'][number] | undefined): string {
+  if (of === undefined) return ''
+  const interval = of.interval === undefined ? '' : ` (${of.interval.map(thousandths).join(' to ')})`
+  return `${shorten(of.client, 16)} ${thousandths(of.shapley)}${interval}`
 }
 
 function outliers(clients: readonly { client: string; outlier?: string }[]): string {

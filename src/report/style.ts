@@ -25,7 +25,7 @@ tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 9rem; }
 tr.all th, tr.all td { font-weight: 650; border-bottom: 0; border-top: 1px solid var(--soft); }
 td small { color: var(--soft); font-size: .82em; margin-left: .35em; }
 figure { margin: 1rem 0 0; }
-svg { width: 100%; height: auto; display: block; max-width: 46rem; color: var(--soft); overflow: visible;
+svg { width: 100%; height: auto; display: block; max-width: 36rem; color: var(--soft); overflow: visible;
   font-family: ui-sans-serif, system-ui, sans-serif; font-variant-numeric: tabular-nums; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 2.2rem 2rem; margin-top: 1.2rem; }
 .pairs figure { margin: 0; }

@@ -50,7 +50,7 @@ function aloneColumn(arms: readonly Arm[]): Column {
 }
 
 /** Rows of the table of arms: many lone clients are one row with their means, a few stand one by one. */
-export interface Row {
+interface Row {
   title: string
   loss: number
   perplexity: number

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { CpuInfo } from '../native/binding.js'
+import type { CpuInfo } from '../native/binding/system.js'
 import { native } from '../native/load.js'
 
 export interface Environment {

@@ -48,7 +48,7 @@ export interface RunFolder {
 }
 
 /** What `openRun` starts from. `plan` is plan.json's text; a folder that holds another plan is refused. */
-export interface RunOptions {
+interface RunOptions {
   plan: string
   resume?: boolean | undefined
   environment?: Environment | undefined

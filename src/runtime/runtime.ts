@@ -42,7 +42,7 @@ export interface Runtime extends AsyncDisposable {
 }
 
 /** maxTokens 128, greedy */
-export const usualText: TextOptions = { maxTokens: 128, temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0, stop: [] }
+const usualText: TextOptions = { maxTokens: 128, temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0, stop: [] }
 
 /** The request's own options over the usual ones; one that is there but undefined means the usual one. */
 export function textOptions(o: GenerateRequest): TextOptions {

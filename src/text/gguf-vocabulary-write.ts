@@ -3,18 +3,18 @@ import { isRecord } from './bounded-file.js'
 import { cutNamed } from './gguf-bpe.js'
 import { TOKEN_TYPE } from './gguf-vocabulary.js'
 
-export type VocabularyEntry =
+type VocabularyEntry =
   | readonly [key: string, kind: 'u32' | 'bool' | 'string', value: number | boolean | string]
   | readonly [key: string, kind: 'i32s', value: readonly number[]]
   | readonly [key: string, kind: 'strings', value: readonly string[]]
 
-export interface WrittenVocabulary {
+interface WrittenVocabulary {
   entries: VocabularyEntry[]
   /** why the tokenizer is not in the entries */
   missing?: string
 }
 
-export interface VocabularySource {
+interface VocabularySource {
   /** what tokenizer.json and tokenizer_config.json hold; absent: the model has none */
   json?: Record<string, unknown> | undefined
   config: Record<string, unknown>

@@ -32,7 +32,7 @@ export interface TokenizerSource {
   build(): Tokenizer
 }
 
-export interface TokenizerParts {
+interface TokenizerParts {
   /** what tokenizer.json holds, or an object of the same form */
   json: Record<string, unknown>
   /** what tokenizer_config.json holds */

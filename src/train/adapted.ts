@@ -1,6 +1,6 @@
 import type { Adapter } from '../adapter/adapter.js'
 import type { Model } from '../model/open.js'
-import type { NativeSession, SessionOptions } from '../native/binding.js'
+import type { NativeSession, SessionOptions } from '../native/binding/session.js'
 import { loadDense } from './dense.js'
 import { type OpenOptions, openSession } from './session.js'
 import { denseSlots, overlayOf } from './slots.js'

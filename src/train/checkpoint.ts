@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { z } from 'zod'
 import { OneroundError } from '../errors.js'
 import { readSafetensors, type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
-import type { NativeSession } from '../native/binding.js'
+import type { NativeSession } from '../native/binding/session.js'
 import { writeAtomic } from '../run/atomic.js'
 import type { EvaluationRecord, EvaluationState } from './evaluations.js'
 

@@ -2,7 +2,7 @@
 import { countOf, type DenseDelta } from '../adapter/dense.js'
 import type { Model } from '../model/open.js'
 import { type BaseTensor, baseTensors, type TensorShape, turn } from '../model/tensors.js'
-import type { NativeSession } from '../native/binding.js'
+import type { NativeSession } from '../native/binding/session.js'
 
 /**
  * Dense slots take the base's numbers plus the deltas, each sum rounded to f32 once. `tensors` are the session's dense

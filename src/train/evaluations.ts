@@ -1,4 +1,4 @@
-import type { NativeSession } from '../native/binding.js'
+import type { NativeSession } from '../native/binding/session.js'
 import type { TrainOptions } from '../update/plan.js'
 
 /** A look at the client's own held-out part while it trains. */

@@ -1,6 +1,6 @@
 import { toBatch } from '../data/batches.js'
 import type { Example } from '../data/dataset.js'
-import type { Batch } from '../native/binding.js'
+import type { Batch } from '../native/binding/batch.js'
 
 /** Optimizer steps in one epoch; the last may hold fewer examples. */
 export function stepsPerEpoch(count: number, perStep: number): number {

@@ -1,6 +1,7 @@
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
-import type { Batch, NativeSession } from '../native/binding.js'
+import type { Batch } from '../native/binding/batch.js'
+import type { NativeSession } from '../native/binding/session.js'
 import { captureState, readCheckpoint, restoreState } from './checkpoint.js'
 import { Clock, type JobOptions, threadsOf } from './job.js'
 import { Keeper } from './keeper.js'

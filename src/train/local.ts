@@ -1,4 +1,6 @@
-import type { Batch, NativeSession, StepOptions } from '../native/binding.js'
+import type { Batch } from '../native/binding/batch.js'
+import type { NativeSession } from '../native/binding/session.js'
+import type { StepOptions } from '../native/binding/step.js'
 import { aborted, checkAborted } from './job.js'
 import { learningRateAt, type Schedule } from './schedule.js'
 import { dropoutSeed } from './seeds.js'

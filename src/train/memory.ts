@@ -1,5 +1,5 @@
 import { OneroundError } from '../errors.js'
-import type { MemoryBudget, SessionOptions } from '../native/binding.js'
+import type { MemoryBudget, SessionOptions } from '../native/binding/session.js'
 import { native } from '../native/load.js'
 
 /** Peak of a job's own memory, in bytes. The base's weights are mapped from its files and can be paged out: not counted. */

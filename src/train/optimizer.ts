@@ -1,4 +1,4 @@
-import type { StepOptions } from '../native/binding.js'
+import type { StepOptions } from '../native/binding/step.js'
 import type { TrainOptions } from '../update/plan.js'
 
 /** AdamW's constants, as in PyTorch's defaults; the plan fixes the rest. Source: Loshchilov and Hutter, arXiv 1711.05101. */

@@ -1,7 +1,7 @@
 import { toBatch } from '../data/batches.js'
 import type { Example } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
-import type { NativeSession } from '../native/binding.js'
+import type { NativeSession } from '../native/binding/session.js'
 import { aborted, checkAborted } from './job.js'
 
 /** How well a model says a text. */

@@ -1,6 +1,7 @@
 import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
-import type { NativeSession, SessionOptions, Slot } from '../native/binding.js'
+import type { NativeSession, SessionOptions } from '../native/binding/session.js'
+import type { Slot } from '../native/binding/slots.js'
 import { native } from '../native/load.js'
 import { fitMemory, type MemoryNotice } from './memory.js'
 

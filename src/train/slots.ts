@@ -1,5 +1,6 @@
 import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from '../adapter/adapter.js'
-import type { OverlayLayer, Slot } from '../native/binding.js'
+import type { OverlayLayer } from '../native/binding/overlay.js'
+import type { Slot } from '../native/binding/slots.js'
 import { decayTable } from '../update/layers.js'
 import type { FactorTrainable, Plan } from '../update/plan.js'
 import { sharedFactors } from '../update/shared-factors.js'

@@ -4,7 +4,7 @@ import { adapterSha256 } from './digest.js'
 import { planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
 
-export interface CardSource {
+interface CardSource {
   adapter: Adapter
   /** its files, by name, with the SHA-256 of each */
   files: readonly { name: string; sha256: string }[]

@@ -17,7 +17,7 @@ import type { Update } from './update.js'
  */
 export const MAX_EFFECT = 10
 
-export interface CheckOptions {
+interface CheckOptions {
   round: number
   /** digest of what the round started from */
   startSha256: string

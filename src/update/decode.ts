@@ -9,7 +9,7 @@ import { LIMITS } from './limits.js'
 
 /** Ends the names of an update's tensors, by what trains, where there is one tensor for each name. */
 export const ENDINGS = { full: '.delta', ffa: '.lora_B', 'fed-sb': '.core' } as const
-export type SingleKind = keyof typeof ENDINGS
+type SingleKind = keyof typeof ENDINGS
 
 /** One layer's factors, still bytes: views of the file. */
 export interface RawLayer {
@@ -29,7 +29,7 @@ export interface RawTensor {
   values: Uint8Array
 }
 
-export type DecodedUpdate =
+type DecodedUpdate =
   | { info: UpdateInfo; kind: 'lora'; layers: RawLayer[] }
   | { info: UpdateInfo; kind: SingleKind; tensors: RawTensor[] }
 

@@ -12,7 +12,7 @@ export interface LeavingField {
 }
 
 /** Before training, numbers that are not known yet are passed as undefined in `info` and shown as 'known after training'. */
-export interface Leaving {
+interface Leaving {
   info: Partial<UpdateInfo>
   adapter?: { readonly layers: readonly Layer[] }
 }

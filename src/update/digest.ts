@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Adapter } from '../adapter/adapter.js'
 
-export interface NamedTensor {
+interface NamedTensor {
   name: string
   dtype: string
   shape: readonly number[]
@@ -14,7 +14,7 @@ export interface NamedTensor {
 }
 
 /** SHA-256 in hexadecimal. Each tensor is preceded by `name\0dtype\0shape\0`, which no other tensor's bytes can imitate: the shape fixes the length. */
-export function tensorsSha256(tensors: Iterable<NamedTensor>): string {
+function tensorsSha256(tensors: Iterable<NamedTensor>): string {
   const hash = createHash('sha256')
   const sorted = [...tensors].sort((left, right) => (left.name < right.name ? -1 : left.name > right.name ? 1 : 0))
   for (const { name, dtype, shape, data } of sorted) {

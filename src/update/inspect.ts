@@ -23,7 +23,7 @@ import { readBytes, readText } from './read-file.js'
 import { parseReceipt } from './receipt.js'
 import { parseUpdate } from './update.js'
 
-export type InspectedKind =
+type InspectedKind =
   | 'plan'
   | 'update'
   | 'receipt'
@@ -34,7 +34,7 @@ export type InspectedKind =
   | 'state'
   | 'safetensors'
 
-export interface Inspection {
+interface Inspection {
   kind: InspectedKind
   path: string
   fields: LeavingField[]
@@ -144,7 +144,13 @@ async function inspectJson(path: string): Promise<Inspection> {
       notes: ['A receipt names data files; it stays at the client.'],
     }
   }
-  return inspectPlan(parsePlan(json, path), path)
+  if (typeof json === 'object' && json !== null && ('train' in json || 'base' in json))
+    return inspectPlan(parsePlan(json, path), path)
+  throw new OneroundError('MALFORMED', `${path} is neither a plan nor a receipt.`, {
+    found: Array.isArray(json) ? 'a list' : `keys ${Object.keys(Object(json)).slice(0, 5).join(', ') || 'none'}`,
+    expected: 'a plan, with "base" and "train", or a receipt',
+    fix: 'Give a file that oneround wrote; valuations and diagnoses are told by oneround report RUN.',
+  })
 }
 
 function inspectPlan(plan: Plan, path: string): Inspection {

@@ -46,7 +46,7 @@ export function resolveLayers(linearLayers: readonly LinearLayer[], trainable: T
 }
 
 /** The full names of what trains under a plan: tensors, or layers whose factors train. */
-export function trainedNames(plan: Pick<Plan, 'layers' | 'train'>): string[] {
+function trainedNames(plan: Pick<Plan, 'layers' | 'train'>): string[] {
   const { trainable } = plan.train
   return (trainable.kind === 'full' ? trainable.tensors : plan.layers).map(({ name }) => name)
 }
@@ -73,7 +73,7 @@ export function decayTable(plan: Pick<Plan, 'layers' | 'train'>): (name: string)
 }
 
 /** Numbers of these layers' factors. */
-export function factorCount(layers: readonly Layer[]): number {
+function factorCount(layers: readonly Layer[]): number {
   return layers.reduce((sum, layer) => sum + layer.rank * (layer.in + layer.out), 0)
 }
 

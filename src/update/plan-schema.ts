@@ -130,7 +130,7 @@ const data = z.strictObject({
   heldOut: z.number().min(0).lt(1),
 })
 
-export const SHARES = ['examples', 'tokens', 'losses'] as const
+const SHARES = ['examples', 'tokens', 'losses'] as const
 const share = z
   .array(z.enum(SHARES))
   .refine((fields) => new Set(fields).size === fields.length, 'each field once')

@@ -30,9 +30,9 @@ const schema = z.strictObject({
   data: z.array(z.strictObject({ path: z.string(), sha256 })),
 })
 
-export type Receipt = z.output<typeof schema>
+type Receipt = z.output<typeof schema>
 
-export interface ReceiptSource {
+interface ReceiptSource {
   update: Update
   /** what Update.save gave */
   saved: { sha256: string; bytes: number }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import type { Model } from '../model/open.js'
-import type { SessionOptions } from '../native/binding.js'
+import type { SessionOptions } from '../native/binding/session.js'
 import { Clock, checkAborted } from '../train/job.js'
 import type { Start } from '../train/start.js'
 import { canonicalJson } from '../update/canonical.js'

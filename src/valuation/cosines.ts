@@ -1,6 +1,6 @@
 /** How alike updates are, from inner products of factors: <B1 A1, B2 A2> = sum((B1'B2) * (A1A2')), no dense matrix. */
 import { setImmediate as turnOfLoop } from 'node:timers/promises'
-import type { FactorPair } from '../native/binding.js'
+import type { FactorPair } from '../native/binding/factors.js'
 import { native } from '../native/load.js'
 import { checkAborted } from '../train/job.js'
 import type { Start } from '../train/start.js'

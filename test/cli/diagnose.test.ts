@@ -47,6 +47,19 @@ describe('diagnose', () => {
     expect(JSON.parse(again.out)).toEqual(kept)
   }, 120_000)
 
+  it('is told again by report, beside what the clients are worth', async () => {
+    const data = ['--base', 'base', '--data', 'clients']
+    expect((await run('value', 'run-0', ...data)).code).toBe(0)
+    const told = await run('report', 'run-0')
+    expect(told.code, told.err).toBe(0)
+    expect(told.out.trimEnd().split('\n').length).toBeLessThan(40)
+    expect(told.out).toMatch(/one against several +1x2 - 2x1: /)
+    expect(told.out).toMatch(/clients' values +(north|south) .* thousandths of a nat \(Shapley, 2x1\)/)
+    expect(told.out).toMatch(/report written to run-0\/report\.html\n$/)
+    expect(readFileSync(join(folder, 'run-0/report.html'), 'utf8')).toContain('Value of each client')
+    expect((await run('report', 'run-1')).out).toBe('report written to run-1/report.html\n')
+  }, 120_000)
+
   it("goes from a client's data to the host's diagnosis by files alone", async () => {
     for (const client of ['north', 'south']) {
       const data = ['--client', client, '--data', `clients/${client}.jsonl`, '--base', 'base']

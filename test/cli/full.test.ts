@@ -1,23 +1,10 @@
 /** Full updates by hand: every tensor trains, travels, is averaged, judged and generated from. */
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { buildCli, start, temporary } from './built.js'
-import { writeSmallWorld } from './small-data.js'
+import { expect, it } from 'vitest'
+import { smallWorld } from './small-world.js'
 
-const folder = temporary()
-let main = ''
-beforeAll(() => {
-  main = buildCli(folder)
-  writeSmallWorld(folder)
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-async function json(line: string): Promise<Record<string, unknown>> {
-  const { code, out, err } = await start(main, folder, [...line.split(' '), '--json']).ended
-  expect(code, err).toBe(0)
-  return JSON.parse(out) as Record<string, unknown>
-}
+const { folder, json } = smallWorld()
 
 const small = '--trainable full --cutoff 64 --epochs 1 --batch 4 --learning-rate 3e-3 --evaluate-every epoch'
 

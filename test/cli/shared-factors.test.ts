@@ -1,23 +1,10 @@
 /** ffa and fed-sb by hand: a part of the factors trains and travels, the rest is the plan's seed. */
-import { existsSync, rmSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { buildCli, start, temporary } from './built.js'
-import { writeSmallWorld } from './small-data.js'
+import { describe, expect, it } from 'vitest'
+import { smallWorld } from './small-world.js'
 
-const folder = temporary()
-let main = ''
-beforeAll(() => {
-  main = buildCli(folder)
-  writeSmallWorld(folder)
-})
-afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-async function json(line: string): Promise<Record<string, unknown>> {
-  const { code, out, err } = await start(main, folder, [...line.split(' '), '--json']).ended
-  expect(code, err).toBe(0)
-  return JSON.parse(out) as Record<string, unknown>
-}
+const { folder, json, run } = smallWorld()
 
 describe.each([
   ['ffa', 'lora_B'],
@@ -55,7 +42,6 @@ describe.each([
   })
 
   it('is told to a person, and refused where it cannot be', async () => {
-    const run = (line: string) => start(main, folder, line.split(' ')).ended
     const told = await run(`plan --base base --clients north --trainable ${kind} --rank 2 --out told.json`)
     expect(told.out).toMatch(kind === 'ffa' ? /FFA-LoRA \(A frozen\) rank 2/ : /Fed-SB \(a core/)
     expect(told.out).toMatch(/an update\n/)

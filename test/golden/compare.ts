@@ -2,7 +2,7 @@
 import type { Adapter } from '../../src/adapter/adapter.js'
 import { floatsOf } from '../../src/adapter/floats.js'
 import type { SafetensorsTensor } from '../../src/model/safetensors.js'
-import type { Batch } from '../../src/native/binding.js'
+import type { Batch } from '../../src/native/binding/batch.js'
 
 /** ||found - expected|| / ||expected||, in double. */
 export function relativeError(found: Float32Array, expected: Float32Array): number {

@@ -1,7 +1,8 @@
 /** A job stops when asked, and leaves everything as it was before the step. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { evaluate } from '../../src/evaluate/evaluate.js'
-import type { Batch, NativeSession } from '../../src/native/binding.js'
+import type { Batch } from '../../src/native/binding/batch.js'
+import type { NativeSession } from '../../src/native/binding/session.js'
 import { native } from '../../src/native/load.js'
 import { adamw } from '../../src/train/optimizer.js'
 import { train } from '../../src/train/train.js'

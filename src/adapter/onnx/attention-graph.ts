@@ -1,11 +1,11 @@
 /** Causal attention over a cache, in plain operations. B batch, S sequence, P past, T = P + S, H heads, K kv heads, D head dim. */
 import { modulePath } from '../../model/modules.js'
-import type { DecoderShape } from '../../native/binding.js'
+import type { DecoderShape } from '../../native/binding/decoder.js'
 import type { DecoderGraphOptions, Linear, NormOf } from './decoder-graph.js'
 import type { GraphBuilder } from './graph-builder.js'
 
 /** What all blocks share. */
-export interface AttentionShapes {
+interface AttentionShapes {
   positionIds: string
   /** [B, S] as a tensor of two integers */
   batchSequence: string
@@ -74,7 +74,7 @@ function causalMask(g: GraphBuilder, window: number, attentionMask: string, batc
   return g.node('Where', [both, g.float(0), g.float(LOWEST)])
 }
 
-export interface AttentionBlock {
+interface AttentionBlock {
   g: GraphBuilder
   shape: DecoderShape
   shapes: AttentionShapes

@@ -8,7 +8,7 @@
  * multiplied into lora_B. Activations are [batch * sequence, features] everywhere but in attention.
  */
 import { modulePath } from '../../model/modules.js'
-import type { DecoderShape } from '../../native/binding.js'
+import type { DecoderShape } from '../../native/binding/decoder.js'
 import { attention, attentionShapes } from './attention-graph.js'
 import { GraphBuilder, type StoredWeight } from './graph-builder.js'
 import type { Graph } from './messages.js'
@@ -24,7 +24,7 @@ export interface DecoderGraphOptions {
   metadata: Readonly<Record<string, string>>
 }
 
-export const loraInputs = (layer: string): { a: string; b: string } => ({ a: `${layer}.lora_A`, b: `${layer}.lora_B` })
+const loraInputs = (layer: string): { a: string; b: string } => ({ a: `${layer}.lora_A`, b: `${layer}.lora_B` })
 
 export function decoderGraph(o: DecoderGraphOptions): { graph: Graph; weights: StoredWeight[] } {
   const g = new GraphBuilder()

@@ -14,11 +14,11 @@ import type { StoredWeight } from './graph-builder.js'
 import { encodeModel } from './messages.js'
 
 export const GRAPH_FILE = 'model.onnx'
-export const WEIGHTS_FILE = 'model.onnx_data'
+const WEIGHTS_FILE = 'model.onnx_data'
 /** what a runtime needs besides graph and tokenizer */
 export const FACTS_FILE = 'oneround_onnx.json'
 
-export type AdapterAs = 'merged' | 'apart'
+type AdapterAs = 'merged' | 'apart'
 
 export interface OnnxOptions {
   adapter?: Adapter | undefined

@@ -4,11 +4,11 @@
  */
 import protobuf from 'protobufjs'
 
-export const IR_VERSION = 8
-export const OPSET = 17
+const IR_VERSION = 8
+const OPSET = 17
 
 /** TensorProto.DataType */
-export const ELEMENT = { float: 1, int64: 7, bool: 9 } as const
+const ELEMENT = { float: 1, int64: 7, bool: 9 } as const
 export type Element = keyof typeof ELEMENT
 
 /** AttributeProto.AttributeType */
@@ -17,7 +17,7 @@ const ATTRIBUTE = { float: 1, int: 2, ints: 7 } as const
 export type Attribute = number | readonly number[] | { float: number }
 
 /** An extent of a shape: a number, or a name where only the run knows it. */
-export type Dimension = number | string
+type Dimension = number | string
 
 export interface Node {
   type: string

@@ -4,7 +4,7 @@ import { OneroundError } from '../../errors.js'
 import type { Column, Footer } from './footer.js'
 
 /** Node has zstd since 22.15; the types of version 20 do not know it. */
-export type Decompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array
+type Decompress = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array
 const zlib = createRequire(import.meta.url)('node:zlib') as Record<string, Decompress | undefined>
 
 const DECOMPRESSORS: Readonly<Record<string, Decompress | undefined>> = {

@@ -4,11 +4,11 @@ import { OneroundError } from '../../errors.js'
 import { malformedParquet } from './malformed.js'
 import { walkStruct } from './thrift.js'
 
-export const MAX_FOOTER_BYTES = 2 ** 24
+const MAX_FOOTER_BYTES = 2 ** 24
 /** Rows of a group are in memory at once. */
-export const MAX_GROUP_ROWS = 2 ** 22
+const MAX_GROUP_ROWS = 2 ** 22
 /** A value of a nested column is a leaf of one of its lists. */
-export const MAX_GROUP_VALUES = 2 ** 24
+const MAX_GROUP_VALUES = 2 ** 24
 const MAX_COLUMNS = 1024
 const MAX_DEPTH = 8
 const TRAILER = 8
@@ -157,7 +157,7 @@ export function tooLarge(path: string, found: string, expected: string): Oneroun
 }
 
 /** A whole number from 0 on, of whichever width the file wrote it. */
-export function count(value: unknown): number | undefined {
+function count(value: unknown): number | undefined {
   const number = typeof value === 'bigint' ? Number(value) : value
   return typeof number === 'number' && Number.isSafeInteger(number) && number >= 0 ? number : undefined
 }

@@ -5,7 +5,7 @@ import { guarded, tooLarge } from './footer.js'
 import { walkStruct } from './thrift.js'
 
 /** Of one page when it is decompressed. */
-export const MAX_PAGE_BYTES = 2 ** 26
+const MAX_PAGE_BYTES = 2 ** 26
 /** Of one column of one row group when it is decompressed. */
 export const MAX_COLUMN_BYTES = 2 ** 28
 /** Deflate's largest ratio; a page that says more is a bomb or holds one value again and again. */

@@ -3,12 +3,14 @@ import { probabilityOf, type Rule, type RuleEvidence } from '../rule.js'
 import type { FederationRecord } from './federation.js'
 import { type Fitted, fitLogistic } from './fit.js'
 
-/** What each kind of evidence is asked for; each is cheap and has no units. */
+/** What a rule may read of each kind of evidence; each is cheap and has no units. The half that is fitted on chooses. */
 export const RULE_FEATURES: Record<RuleEvidence, readonly string[]> = {
-  client: ['logTau', 'logTurn', 'logHorizon', 'logClients'],
-  updates: ['meanCosine', 'retention', 'logHorizon', 'logRate'],
-  losses: ['meanCosine', 'lambda', 'lambdaLoss', 'logHorizon', 'logRate'],
+  client: ['logTau', 'logTurn', 'alignment', 'logHorizon', 'logRate', 'logClients'],
+  updates: ['meanCosine', 'retention', 'logRank', 'logHorizon', 'logRate', 'logClients'],
+  losses: ['meanCosine', 'retention', 'lambda', 'lambdaLoss', 'logHorizon', 'logRate', 'logClients'],
 }
+/** Of them a rule takes so many: thirty federations carry no more. */
+const MOST_FEATURES = 3
 /** What a rule must reach on the half that it is fitted on before it may speak. */
 const PRECISION = 0.9
 /** Federations that a threshold must have spoken of: one lucky case at the edge is no threshold. */
@@ -40,14 +42,42 @@ export function makeRule(
 ): Rule | undefined {
   const [seen, unseen] = [usable(fitOn, evidence), usable(judgeOn, evidence)]
   if (seen.length < 2 || unseen.length === 0) return undefined
-  const names = RULE_FEATURES[evidence]
-  const fitted = fitLogistic(
+  const names = chosenFeatures(RULE_FEATURES[evidence], seen)
+  const fitted = fit(names, seen)
+  const thresholds = thresholdsOf(leftOut(names, seen), evidence !== 'updates')
+  return { evidence, ...fitted, ...thresholds, evaluation: evaluate(fitted, thresholds, seen, unseen) }
+}
+
+function fit(names: readonly string[], seen: readonly Usable[]): Fitted {
+  return fitLogistic(
     names,
     seen.map(({ features }) => features),
     seen.map(({ below }) => below),
   )
-  const thresholds = thresholdsOf(fitted, seen, evidence !== 'updates')
-  return { evidence, ...fitted, ...thresholds, evaluation: evaluate(fitted, thresholds, seen, unseen) }
+}
+
+/** Each federation with what a rule fitted on all others says of it: a threshold set on what was fitted is too bold. */
+function leftOut(names: readonly string[], seen: readonly Usable[]): Told[] {
+  return seen.map((one, i) => ({
+    ...one,
+    p: probabilityOf(fit(names, [...seen.slice(0, i), ...seen.slice(i + 1)]), one.features) ?? 0.5,
+  }))
+}
+
+/** The few features that predict best what they were not fitted on (leave-one-out Brier score); ties go to fewer. */
+export function chosenFeatures(candidates: readonly string[], seen: readonly Usable[]): string[] {
+  let best = { names: [] as string[], score: Number.POSITIVE_INFINITY }
+  for (const names of subsets(candidates, MOST_FEATURES)) {
+    const score = brier(leftOut(names, seen))
+    if (score < best.score - 1e-12) best = { names, score }
+  }
+  return best.names
+}
+
+/** All choices of one to `most` names, the smaller first. */
+function subsets(names: readonly string[], most: number): string[][] {
+  const all = Array.from({ length: 2 ** names.length - 1 }, (_, mask) => names.filter((_, i) => ((mask + 1) >> i) & 1))
+  return all.filter((some) => some.length <= most).sort((a, b) => a.length - b.length)
 }
 
 interface Thresholds {
@@ -56,10 +86,8 @@ interface Thresholds {
 }
 
 /** The least probability from which `suffices` is right often enough, and the greatest up to which `needed` is. */
-export function thresholdsOf(fitted: Fitted, seen: readonly Usable[], maySuffice = true): Thresholds {
-  const decided = seen.flatMap(({ features, truth }) =>
-    truth === undefined ? [] : [{ p: probabilityOf(fitted, features) ?? 0.5, truth }],
-  )
+export function thresholdsOf(told: readonly Pick<Told, 'p' | 'truth'>[], maySuffice = true): Thresholds {
+  const decided = told.flatMap(({ p, truth }) => (truth === undefined ? [] : [{ p, truth }]))
   const candidates = [...new Set(decided.map(({ p }) => p))].sort((a, b) => a - b)
   const right = (chosen: readonly { truth: boolean }[], truth: boolean) =>
     chosen.length >= LEAST_SPOKEN && chosen.filter((one) => one.truth === truth).length >= PRECISION * chosen.length
@@ -120,12 +148,7 @@ function evaluate(
 function tauRule(seen: readonly Usable[]): { fitted: Fitted; thresholds: Thresholds } | undefined {
   const rows = seen.filter(({ features }) => features.logTau !== undefined)
   if (rows.length < 2) return undefined
-  const fitted = fitLogistic(
-    ['logTau'],
-    rows.map(({ features }) => features),
-    rows.map(({ below }) => below),
-  )
-  return { fitted, thresholds: thresholdsOf(fitted, rows) }
+  return { fitted: fit(['logTau'], rows), thresholds: thresholdsOf(leftOut(['logTau'], rows)) }
 }
 
 type Told = Usable & { p: number }

@@ -12,9 +12,9 @@ export interface ReadOptions {
 }
 
 /** Makes the refusal of the row at hand. It names fields and kinds and never quotes a value. */
-export type Refuse = (what: string, found: string, expected: string) => OneroundError
+type Refuse = (what: string, found: string, expected: string) => OneroundError
 
-export interface JsonRow {
+interface JsonRow {
   readonly fields: Readonly<Record<string, unknown>>
   readonly refuse: Refuse
   /** a field that is a text with something in it */

@@ -13,7 +13,7 @@ import { firstShots, shotsFile } from './shots.js'
 const letters = ['A', 'B', 'C', 'D']
 
 /** What the authors report. */
-export const mmluShots = 5
+const mmluShots = 5
 
 interface Row {
   /** ends in `Answer:` */

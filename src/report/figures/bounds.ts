@@ -18,7 +18,7 @@ export function boundsFigure(bounds: Bounds, gap: Known<Gap>): Figure {
       height: 34 * rows.length + 56,
       marginLeft: 84,
       marginRight: 60,
-      x: { type: 'log', label: 'distance of the weights', ticks: 4, grid: true },
+      x: { type: 'log', label: 'distance of the weights', ticks: 4, tickFormat: powerOfTen, grid: true },
       y: { label: null, domain: rows.map(({ name }) => name), tickSize: 0 },
       marks: [
         Plot.dot(rows, { x: 'value', y: 'name', r: 5, fill: 'fill' }),
@@ -45,4 +45,10 @@ export function boundsFigure(bounds: Bounds, gap: Known<Gap>): Figure {
       ],
     },
   }
+}
+
+/** Only whole powers are written; the lines between them have no name. */
+function powerOfTen(value: number): string {
+  const power = Math.log10(value)
+  return Math.abs(power - Math.round(power)) < 1e-9 ? value.toExponential(0) : ''
 }

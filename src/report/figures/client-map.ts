@@ -4,7 +4,7 @@ import { printable, shorten } from '../escape.js'
 import type { Figure } from '../html.js'
 import { colour, draw } from './draw.js'
 
-/** names that still can be told apart */
+/** names that still can be told apart, and cosines that still can be read */
 const MOST_NAMES = 24
 
 /** Clients as points whose distances are as near as two dimensions allow to sqrt(2 - 2 cosine) of their updates. */
@@ -14,6 +14,7 @@ export function clientMapFigure(of: Similarity): Figure | undefined {
   if (n < 3) return undefined
   const cosine = symmetric(cosines, n)
   const places = scaling(cosine)
+  const named = n <= MOST_NAMES ? compared : []
   const outliers = new Map(of.clients.map(({ client, outlier }) => [client, outlier]))
   const points = compared.map((client, i) => ({
     name: shorten(client, 20),
@@ -40,20 +41,28 @@ export function clientMapFigure(of: Similarity): Figure | undefined {
           fill: ({ outlier }: { outlier: boolean }) => colour(outlier ? 5 : 2),
           symbol: ({ outlier }: { outlier: boolean }) => (outlier ? 'diamond' : 'circle'),
         }),
-        ...(n <= MOST_NAMES ? [Plot.text(points, { x: 'x', y: 'y', text: 'name', dy: -11 })] : []),
+        ...(named.length > 0 ? [Plot.text(points, { x: 'x', y: 'y', text: 'name', dy: -11 })] : []),
       ],
       symbol: { type: 'identity' },
     }),
     caption:
       'The nearer two clients, the more alike their updates (cosines, by classical scaling). Diamonds: outliers.',
     data: {
-      head: ['client', 'cosine to the aggregate', 'norm', 'effective rank', 'outlier'],
+      head: [
+        'client',
+        'cosine to the aggregate',
+        'norm',
+        'effective rank',
+        'outlier',
+        ...named.map((client) => `cosine to ${client}`),
+      ],
       rows: of.clients.map(({ client, toAggregate, norm, effectiveRank, outlier }) => [
         client,
         toAggregate.toFixed(3),
         norm.toPrecision(3),
         effectiveRank.toFixed(1),
         outlier === undefined ? '' : printable(outlier),
+        ...named.map((_, at) => cosine[compared.indexOf(client)]?.[at]?.toFixed(3) ?? '–'),
       ]),
     },
   }

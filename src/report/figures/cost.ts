@@ -32,6 +32,7 @@ export function costFigure(of: Cost): Figure | undefined {
     }),
     caption: `Links of ${upMbit} Mbit/s up and ${downMbit} Mbit/s down; clients' speeds spread by ${spread} (standard deviation of the logarithm). Computing: ${of.measured}.`,
     legend: PARTS.map(([, name, index]) => ({ name, colour: index })),
+    open: true,
     data: {
       head: ['what', 'rounds', 'bytes up', 'bytes down', 'computing', 'carrying', 'waiting'],
       rows: of.rows.map((row) => [

@@ -15,12 +15,16 @@ export interface Curve {
 
 type Point = Curve['points'][number]
 
-/** points of a curve that are drawn */
+/** points that are drawn: of one curve, and about of all together, so that many clients do not make a page of megabytes */
 const MOST = 200
+const MOST_OF_ALL = 20_000
+/** fewest points of a curve, whatever the number of curves */
+const LEAST = 20
 
 /** One small plot a client, all with the same axes; pooled training has its own length, so its own horizontal axis. */
 export function curvePanels(all: readonly Curve[], colourOf: (arm: string) => number): string {
-  const curves = all.map((curve) => ({ ...curve, points: curve.points.filter(isFinitePoint) }))
+  const most = Math.min(MOST, Math.max(LEAST, Math.floor(MOST_OF_ALL / Math.max(1, all.length))))
+  const curves = all.map((curve) => ({ ...curve, points: thin(curve.points.filter(isFinitePoint), most) }))
   const drawn = curves.filter(({ points }) => points.length > 0)
   if (drawn.length === 0) return ''
   const y = extent(drawn.flatMap(({ points }) => points.map((point) => point.y)))
@@ -40,27 +44,29 @@ export function curvePanels(all: readonly Curve[], colourOf: (arm: string) => nu
       x: { label: 'steps', ticks: 4, ...(own ? {} : { domain: steps }) },
       y: { label: null, ticks: 4, grid: true, domain: y },
       marks: some.map((curve) =>
-        Plot.line(thin(curve.points), { x: 'x', y: 'y', stroke: colour(colourOf(curve.arm)), strokeWidth: 1.6 }),
+        Plot.line(curve.points, { x: 'x', y: 'y', stroke: colour(colourOf(curve.arm)), strokeWidth: 1.6 }),
       ),
     })
-    return `<figure><h3>${escapeHtml(name)}</h3>${svg}</figure>`
+    return `<figure><h3>${escapeHtml(name)}</h3>${svg}${dataOf(name, some)}</figure>`
   })
   const names = [...new Set(drawn.map(({ arm }) => arm))]
-  const numbers = table(
-    'Data: training loss',
-    ['client', 'arm', 'steps', 'first', 'last'],
-    drawn.map(({ client, arm, points }) => [
-      client ?? 'pooled',
-      arm,
-      formatCount(points.length),
-      formatLoss(points[0]?.y ?? Number.NaN),
-      formatLoss(points.at(-1)?.y ?? Number.NaN),
-    ]),
-  )
-  return (
-    `${legendList(names.map((name) => ({ name: printable(name), colour: colourOf(name) })))}<div class="panels">${plots.join('')}</div>` +
-    `<details><summary>Data: training loss</summary>${numbers}</details>`
-  )
+  return `${legendList(names.map((name) => ({ name: printable(name), colour: colourOf(name) })))}<div class="panels">${plots.join('')}</div>`
+}
+
+/** The drawn losses, a row a step and a column an arm. */
+function dataOf(name: string, curves: readonly Curve[]): string {
+  const title = `Data: training loss of ${name}`
+  const losses = curves.map(({ points }) => new Map(points.map(({ x, y }) => [x, y])))
+  const steps = [...new Set(losses.flatMap((of) => [...of.keys()]))].sort((x, y) => x - y)
+  const rows = steps.map((step) => [
+    Number.isInteger(step) ? formatCount(step) : step.toFixed(1),
+    ...losses.map((of) => {
+      const loss = of.get(step)
+      return loss === undefined ? '–' : formatLoss(loss)
+    }),
+  ])
+  const numbers = table(title, ['step', ...curves.map(({ arm }) => arm)], rows)
+  return `<details><summary>${escapeHtml(title)}</summary>${numbers}</details>`
 }
 
 function isFinitePoint({ x, y }: Point): boolean {
@@ -74,9 +80,9 @@ function extent(values: readonly number[]): [number, number] {
 }
 
 /** Long runs are drawn from means of equal groups; a mean hides no trend and keeps the page small. */
-function thin(points: readonly Point[]): readonly Point[] {
-  if (points.length <= MOST) return points
-  const size = Math.ceil(points.length / MOST)
+function thin(points: readonly Point[], most: number): Point[] {
+  if (points.length <= most) return [...points]
+  const size = Math.ceil(points.length / most)
   return Array.from({ length: Math.ceil(points.length / size) }, (_, group) => {
     const part = points.slice(group * size, (group + 1) * size)
     const mean = (of: (point: Point) => number) => part.reduce((sum, point) => sum + of(point), 0) / part.length

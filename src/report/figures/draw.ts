@@ -4,10 +4,8 @@ import { parseHTML } from 'linkedom'
 import { escapeHtml, printable } from '../escape.js'
 
 /** Wide enough for two beside each other, narrow enough to be read on a phone without zooming. */
-export const WIDTH = 440
-export const HEIGHT = 250
-
-export type Marks = NonNullable<Plot.PlotOptions['marks']>
+const WIDTH = 440
+const HEIGHT = 250
 
 /**
  * Colours of series, by their place in the page's style sheet, which has one set for light and one for dark.
@@ -47,4 +45,9 @@ export function draw(title: string, options: Omit<Plot.PlotOptions, 'document' |
 export function placeOfLayer(name: string): { part: string; block: number } | undefined {
   const found = /\.(\d+)\.(?:.*\.)?([^.]+?)(?:\.weight)?$/.exec(name.replace(/\.weight$/, ''))
   return found ? { block: Number(found[1]), part: printable(found[2] ?? '') } : undefined
+}
+
+/** Ticks of steps and blocks: between whole ones there is nothing. */
+export function wholeOnly(value: number): string {
+  return Number.isInteger(value) ? String(value) : ''
 }

@@ -24,7 +24,7 @@ export function heldOutFigure(columns: readonly Column[], colours: ReadonlyMap<s
   )
   const title = 'Held-out loss of each arm'
   const svg = draw(`${title}: ${dots.map(({ arm, loss }) => `${arm} ${formatLoss(loss)}`).join(', ')}`, {
-    width: 480,
+    width: 420,
     height: 34 * rows.length + 50,
     marginLeft: 84,
     x: { label: 'nats a token, lower is better', grid: true, ticks: 6 },

@@ -1,6 +1,6 @@
 import * as Plot from '@observablehq/plot'
 import type { Figure } from '../html.js'
-import { colour, draw, placeOfLayer } from './draw.js'
+import { colour, draw, placeOfLayer, wholeOnly } from './draw.js'
 
 /** A number of every layer, by block, one line a kind of layer. */
 export function layersFigure(
@@ -19,7 +19,7 @@ export function layersFigure(
   return {
     title,
     svg: draw(`${title}: largest ${most.value.toPrecision(3)} at ${most.name}`, {
-      x: { label: 'block', tickFormat: (block: number) => (Number.isInteger(block) ? String(block) : '') },
+      x: { label: 'block', tickFormat: wholeOnly },
       y: { label, grid: true, zero: true },
       marks: parts.map((part, index) =>
         Plot.line(

@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot'
 import type { Gap, LambdaCurve, Travel } from '../../diagnose/types.js'
 import type { Figure } from '../html.js'
 import { formatLoss } from '../numbers.js'
-import { colour, draw } from './draw.js'
+import { colour, draw, wholeOnly } from './draw.js'
 
 /** Held-out loss along base + lambda dW*, with lambda 1 and the fitted one. */
 export function lambdaFigure(of: LambdaCurve): Figure {
@@ -42,7 +42,7 @@ export function travelFigure(of: Travel): Figure | undefined {
   return {
     title,
     svg: draw(`${title}: ${path.at(-1)?.tau.toPrecision(3)} after ${path.at(-1)?.step} steps`, {
-      x: { label: 'steps' },
+      x: { label: 'steps', tickFormat: wholeOnly },
       y: { label: 'tau', grid: true, zero: true },
       marks: [Plot.line(path, { x: 'step', y: 'tau', stroke: colour(2), marker: 'circle' })],
     }),

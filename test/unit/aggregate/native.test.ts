@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads'
 import { describe, expect, test } from 'vitest'
-import type { FactorPair } from '../../../src/native/binding.js'
+import type { FactorPair } from '../../../src/native/binding/factors.js'
 import { native } from '../../../src/native/load.js'
 import { dense, norm, normals } from './dense.js'
 

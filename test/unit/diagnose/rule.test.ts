@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { calibrationOf } from '../../../src/diagnose/calibrate/calibrate.js'
 import type { FederationRecord } from '../../../src/diagnose/calibrate/federation.js'
 import { fitLogistic } from '../../../src/diagnose/calibrate/fit.js'
-import { thresholdsOf } from '../../../src/diagnose/calibrate/judge-rule.js'
+import { chosenFeatures, thresholdsOf } from '../../../src/diagnose/calibrate/judge-rule.js'
 import { drawFederation, SPACE } from '../../../src/diagnose/calibrate/space.js'
 import { type Calibration, probabilityOf, verdictOfRule } from '../../../src/diagnose/rule.js'
 import { native } from '../../../src/native/load.js'
@@ -12,7 +12,7 @@ function record(index: number): FederationRecord {
   const [turn, other, rate] = native().random(3, index, 4, 'uniform')
   const logTurn = -2 * turn!
   const suffices = logTurn < -0.5
-  const shared = { logHorizon: 0.5, logClients: 0.6, logRate: -3 + rate!, logTau: -3 + other!, logTurn }
+  const shared = { logHorizon: 0.5, logClients: 0.6, logRate: -3 + rate!, logTau: -3 + other!, logTurn, alignment: 0.5 }
   return {
     spec: drawFederation(0, index),
     truth: suffices ? 'one-round-suffices' : 'several-rounds-needed',
@@ -20,8 +20,8 @@ function record(index: number): FederationRecord {
     comparison: null,
     features: {
       client: shared,
-      updates: { ...shared, meanCosine: suffices ? 0.9 : 0.2, retention: 0.8 },
-      losses: { ...shared, meanCosine: suffices ? 0.9 : 0.2, lambda: 1, lambdaLoss: suffices ? 0 : 0.2 },
+      updates: { ...shared, meanCosine: suffices ? 0.9 : 0.2, retention: 0.8, logRank: 1 },
+      losses: { ...shared, meanCosine: suffices ? 0.9 : 0.2, retention: 0.8, lambda: 1, lambdaLoss: suffices ? 0 : 0.2 },
     },
     seconds: 1,
   }
@@ -47,13 +47,12 @@ describe('a logistic fit', () => {
   })
 
   test('thresholds speak only where they are right nine times in ten, of more than one lucky case', () => {
-    const rows = Array.from({ length: 40 }, (_, i) => ({ features: { x: i }, below: i % 2, truth: i % 2 === 1 }))
-    const fitted = fitLogistic(
-      ['x'],
-      rows.map((row) => row.features),
-      rows.map((row) => row.below),
-    )
-    expect(thresholdsOf(fitted, rows)).toEqual({ suffices: null, needed: null })
+    const told = Array.from({ length: 40 }, (_, i) => ({ p: 0.3 + i / 100, truth: i % 2 === 1 }))
+    expect(thresholdsOf(told)).toEqual({ suffices: null, needed: null })
+    const split = told.map(({ p }) => ({ p, truth: p > 0.5 }))
+    expect(thresholdsOf(split).suffices).toBeGreaterThan(0.5)
+    expect(thresholdsOf(split).needed).toBeLessThan(0.5)
+    expect(thresholdsOf(split, false).suffices).toBeNull()
   })
 })
 
@@ -67,6 +66,17 @@ describe('a calibration', () => {
     expect(client.evaluation.brier).toBeLessThan(client.evaluation.alwaysSuffices.brier / 2)
     expect(client.evaluation.brier).toBeLessThan(client.evaluation.tauOnly.brier / 2)
     expect(client.evaluation.curve.reduce((sum, bin) => sum + bin.count, 0)).toBe(40)
+  })
+
+  test('takes the features that predict what they were not fitted on, and no more than three', () => {
+    const seen = Array.from({ length: 40 }, (_, i) => record(i)).map(({ features, below }) => ({
+      features: features.client,
+      below: below!,
+      truth: below! > 0.5,
+    }))
+    const chosen = chosenFeatures(['logTau', 'logTurn', 'logRate', 'logClients', 'logHorizon'], seen)
+    expect(chosen).toContain('logTurn')
+    expect(chosen.length).toBeLessThanOrEqual(3)
   })
 
   test('two federations teach nothing', () => {

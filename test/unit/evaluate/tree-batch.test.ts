@@ -1,6 +1,6 @@
 /** What the engine refuses as a tree of texts. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { NativeSession } from '../../../src/native/binding.js'
+import type { NativeSession } from '../../../src/native/binding/session.js'
 import { openSession } from '../../../src/train/session.js'
 import { type TinyFederation, tinyFederation } from '../../federation/tiny.js'
 

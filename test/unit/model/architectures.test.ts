@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { expectedTensors } from '../../../src/model/modules.js'
 import { type Model, openModel } from '../../../src/model/open.js'
 import { type SafetensorsTensor, serializeSafetensors } from '../../../src/model/safetensors.js'
-import type { DecoderShape } from '../../../src/native/binding.js'
+import type { DecoderShape } from '../../../src/native/binding/decoder.js'
 
 const sizes = {
   hidden_size: 8,

@@ -5,7 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { expectedTensors } from '../../../src/model/modules.js'
-import type { DecoderShape, MergeRequest, NativeWeights, TensorPlacement } from '../../../src/native/binding.js'
+import type { DecoderShape } from '../../../src/native/binding/decoder.js'
+import type { MergeRequest } from '../../../src/native/binding/merge.js'
+import type { NativeWeights, TensorPlacement } from '../../../src/native/binding/weights.js'
 import { native } from '../../../src/native/load.js'
 
 const golden = JSON.parse(readFileSync(new URL('encoded.json', import.meta.url), 'utf8')) as Record<string, string>

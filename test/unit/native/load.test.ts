@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { OneroundError } from '../../../src/errors.js'
+import type { NativeBinding } from '../../../src/native/binding/addon.js'
 import { loadFrom, native } from '../../../src/native/load.js'
 
 let root: string
@@ -22,12 +23,41 @@ function failure(): OneroundError {
   throw new Error('loadFrom did not throw')
 }
 
+/** The compiler holds this to the types, the test below to the addon. */
+const named = {
+  cpu: true,
+  random: true,
+  orthonormal: true,
+  Weights: true,
+  squaredNorms: true,
+  Session: true,
+  memoryBudget: true,
+  Probe: true,
+  probeBudget: true,
+  factorizeSum: true,
+  factorizeDense: true,
+  denseSum: true,
+  sumSquaredNorm: true,
+  productGram: true,
+  addToGrid: true,
+  gridValues: true,
+  mergeGrids: true,
+  elementBound: true,
+  coordinateWise: true,
+  meanOfFiles: true,
+  mergeRows: true,
+  probePeak: true,
+  probeBandwidth: true,
+  probeProduct: true,
+} satisfies Record<keyof NativeBinding, true>
+
 describe('native', () => {
-  it('loads the built addon, the same object each time, with everything that binding.ts names', () => {
+  it('loads the built addon, the same object each time, with everything that binding/ names', () => {
     const binding = native()
     expect(native()).toBe(binding)
-    const functions = ['cpu', 'Weights', 'Session', 'memoryBudget', 'random', 'factorizeSum', 'sumSquaredNorm'] as const
-    for (const name of functions) expect(typeof binding[name], name).toBe('function')
+    expect(Object.keys(binding).sort()).toEqual(Object.keys(named).sort())
+    for (const name of Object.keys(named) as (keyof NativeBinding)[])
+      expect(typeof binding[name], name).toBe('function')
     const { isa, available, cores, memoryAvailable } = binding.cpu()
     expect(available[0]).toBe('scalar')
     expect(available).toContain(isa)

@@ -10,6 +10,7 @@ import { page } from '../../../src/report/page.js'
 import { someArms } from './arms.js'
 import { someDiagnosis } from './diagnosis.js'
 import { somePlan } from './plan.js'
+import { someValuation } from './valuation.js'
 
 const program = process.env.CHROMIUM ?? '/usr/bin/chromium'
 const folder = mkdtempSync(join(tmpdir(), 'oneround-report-'))
@@ -29,6 +30,7 @@ describe.skipIf(!existsSync(program))('the report in a browser', () => {
       curves: [...curves, { arm: 'pooled', points }],
       closings: [],
       diagnosis: someDiagnosis(clients),
+      valued: { arm: '1x3', valuation: someValuation(somePlan(clients), clients) },
       environment: { isa: 'avx2', cpu: 'a processor with a long name '.repeat(4) },
     })
     writeFileSync(join(folder, 'report.html'), html)
@@ -52,7 +54,9 @@ describe.skipIf(!existsSync(program))('the report in a browser', () => {
     'fits %i px wide, and axe finds nothing (%s)',
     async (width, scheme) => {
       const opened = await open(width, scheme)
-      for (const summary of await opened.locator('summary').all()) await summary.click()
+      for (const summary of await opened.locator('summary').all()) {
+        if (!(await summary.evaluate('(of) => of.parentElement.open'))) await summary.click()
+      }
       const overflow = await opened.evaluate(
         'document.documentElement.scrollWidth - document.documentElement.clientWidth',
       )

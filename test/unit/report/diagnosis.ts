@@ -80,6 +80,13 @@ export function someDiagnosis(clients: readonly string[]): Diagnosis {
         test: 3.25 + (lambda - 1.3) ** 2 / 5,
       })),
       best: { lambda: 1.5, validation: 3.2, test: 3.25 },
+      atOne: { test: 3.27 },
+      perLayer: {
+        lambdas: layers.map(({ name, at }) => ({ name, lambda: 1 + at })),
+        validation: 3.19,
+        test: 3.24,
+        steps: 20,
+      },
     },
     cost: {
       links: { upMbit: 20, downMbit: 100, spread: 0.5 },

@@ -8,6 +8,7 @@ import { planText } from '../../../src/update/plan.js'
 import { someArms } from './arms.js'
 import { someDiagnosis } from './diagnosis.js'
 import { somePlan } from './plan.js'
+import { someValuation } from './valuation.js'
 
 let folder = ''
 beforeEach(() => {
@@ -110,4 +111,30 @@ it('tells what a diagnosis in the folder says, and makes a page without one that
     expect(html).toContain('<h2>Arms</h2>')
     expect(html).not.toContain('<b>')
   }
+})
+
+it('tells a valuation of one of its own arms, and none that is damaged or of another plan', async () => {
+  const plan = somePlan(['a', 'b'])
+  const arms = someArms(['a', 'b'])
+  write({ 'arm/base': arms.filter((arm) => arm.name === 'base') }, [])
+  writeFileSync(
+    join(folder, 'state.json'),
+    JSON.stringify({
+      version: 1,
+      files: { 'updates/3x1/3/a.update.safetensors': { sha256: 'e'.repeat(64), bytes: 1 } },
+      results: {},
+    }),
+  )
+  const armOf = async (valuation: object | string) => {
+    writeFileSync(join(folder, 'valuation.json'), typeof valuation === 'string' ? valuation : JSON.stringify(valuation))
+    return (await readReport(folder)).valued?.arm
+  }
+  const own = someValuation(plan, ['a', 'b'])
+  expect(await armOf(own)).toBe('1x3')
+  const several = { ...plan, rounds: 3, train: { ...plan.train, epochs: 1 } }
+  expect(await armOf(someValuation(several, ['a', 'b']))).toBe('3x1')
+  expect(await armOf({ ...own, planSha256: 'f'.repeat(64) })).toBeUndefined()
+  expect(await armOf({ ...own, loss: 'low' })).toBeUndefined()
+  expect(await armOf('{')).toBeUndefined()
+  expect(readFileSync(await writeReport(folder), 'utf8')).not.toContain('Values of the clients')
 })

@@ -101,7 +101,13 @@ describe('the sentence', () => {
     expect(reading(arms)).not.toContain('%')
   })
 
+  it('tells losses alone where there is no base to hold them against', () => {
+    const text = reading(someArms(['a']).filter((arm) => arm.name !== 'base'))
+    expect(text).toContain('1x3 3.200 and 3x1 3.100')
+    expect(text).toContain('without the arm base')
+  })
+
   it('says nothing about rounds where there are none', () => {
-    expect(reading(someArms(['a']).filter((arm) => arm.name === 'pooled'))).toContain('says nothing about rounds')
+    expect(reading(someArms(['a']).filter((arm) => arm.name === 'pooled'))).toContain('no arm of rounds')
   })
 })

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { SessionOptions } from '../../../src/native/binding.js'
+import type { SessionOptions } from '../../../src/native/binding/session.js'
 import { describeMemory, fitMemory } from '../../../src/train/memory.js'
 
 const options: SessionOptions = {

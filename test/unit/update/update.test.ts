@@ -192,6 +192,12 @@ describe('beside an update', () => {
     expect(await inspectFile(join(folder, 'adapter'))).toMatchObject({ kind: 'adapter', notes: [] })
     await makeAdapter(adapterOf().layers, [], { method: 'stack' }).save(join(folder, 'stacked'))
     expect((await inspectFile(join(folder, 'stacked'))).notes.join()).toContain('verbatim')
+    await writeFile(join(folder, 'other.json'), '{"version":"0.1.0","name":"x"}')
+    await expect(inspectFile(join(folder, 'other.json'))).rejects.toMatchObject({
+      code: 'MALFORMED',
+      message: expect.stringContaining('neither a plan nor a receipt'),
+      found: 'keys version, name',
+    })
     await expect(inspectFile(join(folder, 'absent'))).rejects.toMatchObject({ code: 'NOT_FOUND' })
     expect((await readFile(file)).length).toBeGreaterThan(0)
   })

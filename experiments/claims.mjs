@@ -1,0 +1,208 @@
+// What the paper (arXiv 2412.04650) says, beside what the studies measured. A claim whose study has not run is unknown.
+import { mean, nameOf, percent, remedyOf } from './tables.mjs'
+
+/** One round against E rounds of one epoch. */
+const rival = (cell) => cell.contrasts.find(({ arm }) => arm === `${cell.settings.horizon}x1`)
+const pooled = (cell) => cell.contrasts.find(({ arm }) => arm === 'pooled')
+const decided = (cells) => cells.filter(({ verdict }) => verdict && verdict !== 'not-enough-evidence')
+const isPretrained = ({ settings }) => settings.base !== 'random twin'
+const shares = (cells) => cells.map(rival).filter(Boolean)
+const range = (values, digits = 1) =>
+  `${percent(Math.min(...values), digits)} to ${percent(Math.max(...values), digits)}`
+
+/** @param studies results by name @returns rows of claim, measurement, holds */
+export function claimRows(studies) {
+  return CLAIMS.flatMap(({ claim, needs, told }) =>
+    needs.every((name) => studies[name])
+      ? [[claim, ...told(...needs.map((name) => studies[name].cells))]]
+      : [[claim, 'not run', '–']],
+  )
+}
+
+const CLAIMS = [
+  {
+    claim: 'One round matches as many rounds as epochs, for pretrained models',
+    needs: ['size', 'skew', 'pretrained'],
+    told(...groups) {
+      const cells = groups.flat().filter((cell) => isPretrained(cell) && rival(cell))
+      const count = (kind) => cells.filter(({ verdict }) => verdict === kind).length
+      const needed = count('several-rounds-needed')
+      const within = shares(cells).filter(({ share }) => share < 0.02).length
+      return [
+        `${cells.length} cells on the embedded base: suffices in ${count('one-round-suffices')}, costs in ${count('one-round-costs')}, several needed in ${needed}, undecided in ${cells.length - decided(cells).length}; the difference itself lies below 2 % of the gain in ${within}`,
+        needed === 0
+          ? 'holds'
+          : needed > cells.length / 2
+            ? 'does not hold'
+            : 'holds when steps are small or epochs few; see the cells',
+      ]
+    },
+  },
+  {
+    claim: 'It is pretraining that makes it so: from scratch, one round loses more',
+    needs: ['pretrained'],
+    told(cells) {
+      const of = (base) => cells.filter(({ settings }) => settings.base === base)
+      const pairs = of('embedded').map((cell) => [
+        rival(cell),
+        rival(of('random twin').find(({ settings }) => settings.learningRate === cell.settings.learningRate)),
+      ])
+      const smaller = pairs.filter(([own, twin]) => own.interval.high < twin.interval.low).length
+      const larger = pairs.filter(([own, twin]) => own.interval.low > twin.interval.high).length
+      return [
+        pairs
+          .map(
+            ([own, twin], i) =>
+              `step ${of('embedded')[i].settings.learningRate}: ${percent(own.share, 1)} of the gain pretrained, ${percent(twin.share, 1)} from scratch`,
+          )
+          .join('; '),
+        smaller === pairs.length
+          ? 'holds'
+          : larger === pairs.length
+            ? 'does not hold'
+            : smaller > 0
+              ? 'holds at some steps'
+              : 'not decided',
+      ]
+    },
+  },
+  {
+    claim: 'Fine-tuning of pretrained weights travels less (tau) on a smoother loss (L)',
+    needs: ['pretrained'],
+    told(cells) {
+      const of = (base, field) => {
+        const values = cells
+          .filter(({ settings }) => settings.base === base)
+          .flatMap(({ reasons }) => reasons.map((row) => row[field]))
+          .filter((value) => value !== undefined)
+        return mean(values)
+      }
+      const [tau, tauTwin] = [of('embedded', 'tau'), of('random twin', 'tau')]
+      const [L, LTwin] = [of('embedded', 'L'), of('random twin', 'L')]
+      return [
+        `tau ${tau.toFixed(4)} against ${tauTwin.toFixed(4)}, L ${L.toFixed(2)} against ${LTwin.toFixed(2)}`,
+        tau < tauTwin && L < LTwin
+          ? 'holds'
+          : tau < tauTwin
+            ? 'holds for tau, not for L'
+            : L < LTwin
+              ? 'holds for L, not for tau'
+              : 'does not hold',
+      ]
+    },
+  },
+  {
+    claim: 'The gap is bounded by L tau T k m ||w0||',
+    needs: ['pretrained', 'size', 'skew'],
+    told(...groups) {
+      const rows = groups
+        .flat()
+        .flatMap(({ reasons }) => reasons)
+        .filter(({ epsilon, published }) => epsilon && published)
+      const ratios = rows.map(({ epsilon, published }) => published / epsilon)
+      const own = rows.map(({ epsilon, rederived }) => rederived / epsilon)
+      return [
+        `the published bound is ${Math.min(...ratios).toFixed(0)} to ${Math.max(...ratios).toFixed(0)} times the measured gap; the re-derived one ${Math.min(...own).toFixed(2)} to ${Math.max(...own).toFixed(2)} times (both are about SGD, AdamW trains here)`,
+        ratios.every((ratio) => ratio >= 1) ? 'holds, and says little' : 'does not hold',
+      ]
+    },
+  },
+  {
+    claim: 'More clients do not change it',
+    needs: ['size'],
+    told(cells) {
+      const varied = cells.filter(({ settings: { varied } }) => varied.clients !== undefined)
+      return [
+        varied.map((cell) => `${nameOf(cell)}: ${percent(rival(cell).share, 1)}`).join('; '),
+        varied.some(({ verdict }) => verdict === 'several-rounds-needed') ? 'does not hold' : 'not refuted',
+      ]
+    },
+  },
+  {
+    claim: 'Few local epochs suffice; with more, one round loses more',
+    needs: ['size'],
+    told(cells) {
+      const varied = cells.filter(({ settings: { varied } }) => varied.horizon !== undefined)
+      const values = varied.map((cell) => rival(cell).share)
+      return [
+        varied.map((cell) => `${cell.settings.horizon} epochs: ${percent(rival(cell).share, 1)}`).join('; '),
+        values.at(-1) > values[0] ? 'holds' : 'does not hold',
+      ]
+    },
+  },
+  {
+    claim: 'Unlike clients do not change it',
+    needs: ['skew'],
+    told(cells) {
+      const compared = cells.filter(rival)
+      return [
+        `share of the gain that one round loses: ${range(shares(compared).map(({ share }) => share))}`,
+        compared.some(({ verdict }) => verdict === 'several-rounds-needed') ? 'does not hold for all' : 'not refuted',
+      ]
+    },
+  },
+  {
+    claim: 'One round comes close to training on pooled data',
+    needs: ['pooling', 'pretrained'],
+    told(...groups) {
+      const values = groups
+        .flat()
+        .filter((cell) => isPretrained(cell) && pooled(cell))
+        .map((cell) => pooled(cell).share)
+      const close = values.filter((share) => share < 0.1).length
+      return [
+        `one round misses ${range(values, 0)} of what pooling gains`,
+        close === values.length
+          ? 'holds'
+          : close === 0
+            ? 'does not hold'
+            : `holds in ${close} of ${values.length} cells`,
+      ]
+    },
+  },
+  {
+    claim: 'A model object that clients share (as in some public code) does not matter',
+    needs: ['leak'],
+    told(cells) {
+      const rows = cells.map((cell) => [cell, cell.contrasts.find(({ arm }) => arm.endsWith('shared-object-leak'))])
+      const flatters = rows.every(([, { interval }]) => interval.low > 0)
+      return [
+        rows
+          .map(
+            ([cell, { difference, share }]) =>
+              `${nameOf(cell)}: the leak shows ${difference.toFixed(3)} nats less, ${percent(share)} of its own gain`,
+          )
+          .join('; '),
+        flatters ? 'does not hold: it flatters one round' : 'not decided',
+      ]
+    },
+  },
+  {
+    claim: 'A one-round remedy recovers what averaging loses',
+    needs: ['skew', 'pooling'],
+    told(...groups) {
+      const cells = groups.flat().filter(({ asked }) => asked.remedies?.length > 0)
+      const names = ['lambda', 'lambda by tensor', 'learned weights', 'TIES', 'KnOTS', 'median']
+      const helped = names.map((name) => {
+        const values = cells
+          .map((cell) => {
+            const seeds = cell.asked.remedies.filter(({ losses }) => losses[name])
+            return seeds.length === 0 ? undefined : remedyOf(seeds, name)
+          })
+          .filter(Boolean)
+        return {
+          name,
+          sure: values.filter(({ interval }) => interval.high < 0).length,
+          of: values.length,
+          mean: mean(values.map(({ difference }) => difference)),
+        }
+      })
+      return [
+        helped
+          .map((row) => `${row.name}: ${row.mean.toFixed(4)} on average, surely better in ${row.sure} of ${row.of}`)
+          .join('; '),
+        helped.some((row) => row.sure > row.of / 2) ? 'holds for some' : 'holds rarely',
+      ]
+    },
+  },
+]

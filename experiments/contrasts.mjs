@@ -1,0 +1,41 @@
+// Arms against arms over the seeds of a cell, paired by held-out example.
+import { pairedDifference } from '../dist/diagnose/comparison.js'
+import { lossesOf as itemLosses, itemsOf } from '../dist/diagnose/paired-runs.js'
+
+/** Mean held-out loss of each arm a seed, and what travelled. */
+export function lossesOf(runs, arms) {
+  return Object.fromEntries(
+    arms.map((arm) => {
+      const rows = runs.map((run) => run.arms.get(arm))
+      const mean = (field) => rows.reduce((sum, row) => sum + (row?.[field] ?? 0), 0) / rows.length
+      return [
+        arm,
+        { perSeed: rows.map((row) => row?.overall.loss), bytesUp: mean('bytesUp'), bytesDown: mean('bytesDown') },
+      ]
+    }),
+  )
+}
+
+/** Each arm against one round: positive where one round loses more. `share` is of what that other arm gains over base. */
+export function contrastsOf(runs, { arms, horizon }) {
+  const one = `1x${horizon}`
+  if (!arms.includes(one) || !arms.includes('base')) return []
+  return arms
+    .filter((arm) => arm !== one && arm !== 'base' && runs.every((run) => run.items.has(arm)))
+    .map((arm) => ({ one, arm, ...contrast(runs.map((run) => paired(run, one, arm))) }))
+}
+
+/** Losses of two arms and the base on the items of one run. */
+function paired(run, one, several) {
+  const items = run.items.get(one)
+  const { keys, tokens } = itemsOf(run, items)
+  const [base, first, second] = ['base', one, several].map((arm) => itemLosses(run.items.get(arm)))
+  return { seed: run.plan.train.seed, keys, tokens, base, one: first, several: second }
+}
+
+/** @param pairs as pairedDifference takes them */
+export function contrast(pairs) {
+  const { difference, interval, perSeed, items } = pairedDifference(pairs)
+  const gain = perSeed.reduce((sum, { base, several }) => sum + base - several, 0) / perSeed.length
+  return { difference, interval, items, gain, share: difference / gain }
+}
