@@ -31,6 +31,16 @@ Napi::Value memory_budget(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
+namespace {
+constexpr napi_type_tag kTag = {0x6f6e65726f756e64, 0x73657373696f6e01};
+}  // namespace
+
+SessionObject* SessionObject::unwrap(Napi::Object object) {
+  bool tagged = false;
+  if (napi_check_object_type_tag(object.Env(), object, &kTag, &tagged) != napi_ok || !tagged) return nullptr;
+  return Napi::ObjectWrap<SessionObject>::Unwrap(object);
+}
+
 Napi::Function SessionObject::define(Napi::Env env) {
   return DefineClass(env, "Session",
                      {InstanceAccessor<&SessionObject::parameter_count>("parameterCount"),
@@ -57,13 +67,24 @@ Napi::Function SessionObject::define(Napi::Env env) {
 }
 
 SessionObject::SessionObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<SessionObject>(info) {
-  SessionOptions options;
-  std::shared_ptr<const BaseWeights> base = read_weights(info[0]);
-  if (base == nullptr || !read_session_options(info[1], &options)) return;
+  if (napi_type_tag_object(info.Env(), info.This(), &kTag) != napi_ok) return;
   Status status;
   std::unique_ptr<Session> session;
   try {
-    status = Session::create(std::move(base), std::move(options), &session);
+    SessionObject* other = info[0].IsObject() ? unwrap(info[0].As<Napi::Object>()) : nullptr;
+    if (other != nullptr) {
+      // The other may be busy: only what never changes of it is read.
+      status = other->session_ == nullptr
+                   ? Status::error(Code::closed, "the session beside is closed", "Open a new one.")
+                   : other->session_->beside(&session);
+      shared_ = other->shared_;
+    } else {
+      SessionOptions options;
+      std::shared_ptr<const BaseWeights> base = read_weights(info[0]);
+      if (base == nullptr || !read_session_options(info[1], &options)) return;
+      status = Session::create(std::move(base), std::move(options), &session);
+      shared_ = std::make_shared<JobHandle>();
+    }
   } catch (const std::bad_alloc&) {
     status = out_of_memory();
   }
@@ -89,6 +110,19 @@ bool SessionObject::ready(Napi::Env env) {
     return false;
   }
   return true;
+}
+
+bool SessionObject::free_to_start(Napi::Env env) {
+  if (!ready(env)) return false;
+  if (!shared_->running()) return true;
+  throw_status(env, Status::error(Code::argument, "a session beside this one is busy", "Await its running job first."));
+  return false;
+}
+
+Napi::Value SessionObject::launch(const Napi::CallbackInfo& info, std::unique_ptr<Job> job) {
+  const Napi::Value promise = JobThread::start(info.Env(), std::move(job), info.This().As<Napi::Object>(), &job_);
+  *shared_ = job_;
+  return promise;
 }
 
 Napi::Value SessionObject::parameter_count(const Napi::CallbackInfo& info) {
@@ -196,7 +230,7 @@ template <class Make>
 Napi::Value SessionObject::start(const Napi::CallbackInfo& info, const Make& make) {
   const Napi::Env env = info.Env();
   Batch batch;
-  if (!ready(env) || !read_batch(info[0], &batch)) return env.Undefined();
+  if (!free_to_start(env) || !read_batch(info[0], &batch)) return env.Undefined();
   if (Status s = session_->check(batch); !s.is_ok()) {
     throw_status(env, s);
     return env.Undefined();
@@ -208,7 +242,7 @@ Napi::Value SessionObject::start(const Napi::CallbackInfo& info, const Make& mak
     throw_status(env, out_of_memory());
   }
   if (job == nullptr) return env.Undefined();
-  return JobThread::start(env, std::move(job), info.This().As<Napi::Object>(), &job_);
+  return launch(info, std::move(job));
 }
 
 Napi::Value SessionObject::step(const Napi::CallbackInfo& info) {
@@ -238,13 +272,13 @@ Napi::Value SessionObject::generate(const Napi::CallbackInfo& info, const Status
     throw_status(info.Env(), checked);
     return info.Env().Undefined();
   }
-  return JobThread::start(info.Env(), std::move(job), info.This().As<Napi::Object>(), &job_);
+  return launch(info, std::move(job));
 }
 
 Napi::Value SessionObject::prefill(const Napi::CallbackInfo& info) {
   std::span<const int32_t> ids;
   size_t sequence = 0;
-  if (!ready(info.Env()) || !read_int32(info[0], "ids", &ids) ||
+  if (!free_to_start(info.Env()) || !read_int32(info[0], "ids", &ids) ||
       (!info[1].IsUndefined() && !read_size(info[1], "sequence", 0, 255, &sequence)))
     return info.Env().Undefined();
   const int32_t at = static_cast<int32_t>(sequence);
@@ -254,14 +288,14 @@ Napi::Value SessionObject::prefill(const Napi::CallbackInfo& info) {
 
 Napi::Value SessionObject::next(const Napi::CallbackInfo& info) {
   size_t id;
-  if (!ready(info.Env()) || !read_size(info[0], "id", 0, 0x7fffffff, &id)) return info.Env().Undefined();
+  if (!free_to_start(info.Env()) || !read_size(info[0], "id", 0, 0x7fffffff, &id)) return info.Env().Undefined();
   const std::vector<int32_t> ids{static_cast<int32_t>(id)}, sequences{0};
   return generate(info, session_->check_next(ids, sequences), std::make_unique<NextJob>(session_, ids, sequences));
 }
 
 Napi::Value SessionObject::next_each(const Napi::CallbackInfo& info) {
   std::span<const int32_t> ids, sequences;
-  if (!ready(info.Env()) || !read_int32(info[0], "ids", &ids) || !read_int32(info[1], "sequences", &sequences))
+  if (!free_to_start(info.Env()) || !read_int32(info[0], "ids", &ids) || !read_int32(info[1], "sequences", &sequences))
     return info.Env().Undefined();
   return generate(info, session_->check_next(ids, sequences),
                   std::make_unique<NextJob>(session_, std::vector<int32_t>(ids.begin(), ids.end()),
@@ -292,8 +326,49 @@ void SessionObject::close(const Napi::CallbackInfo&) {
   session_.reset();
 }
 
+// (sessions, batches, options): one each
+Napi::Value step_together(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Array sessions, batches, options;
+  if (!read_array(info[0], "sessions", &sessions) || !read_array(info[1], "batches", &batches) ||
+      !read_array(info[2], "options", &options))
+    return env.Undefined();
+  if (batches.Length() != sessions.Length() || options.Length() != sessions.Length()) {
+    refuse(env, "batches", "a list of one batch a session, with as many options");
+    return env.Undefined();
+  }
+  auto job = std::make_unique<StepTogetherJob>();
+  std::vector<SessionObject*> objects;
+  for (uint32_t i = 0; i < sessions.Length(); i++) {
+    const Napi::Value value = sessions.Get(i);
+    SessionObject* object = value.IsObject() ? SessionObject::unwrap(value.As<Napi::Object>()) : nullptr;
+    if (object == nullptr) {
+      refuse(env, "sessions[" + std::to_string(i) + "]", "a Session object");
+      return env.Undefined();
+    }
+    auto batch = std::make_unique<Batch>();
+    StepOptions step;
+    if (!object->free_to_start(env) || !read_batch(batches.Get(i), batch.get()) ||
+        !read_step_options(options.Get(i), &step))
+      return env.Undefined();
+    job->add(object->session_, std::move(batch), step);
+    objects.push_back(object);
+  }
+  if (Status s = job->check(); !s.is_ok()) {
+    throw_status(env, s);
+    return env.Undefined();
+  }
+  JobHandle handle;
+  // The list keeps the sessions from collection until the job is settled.
+  const Napi::Value promise = JobThread::start(env, std::move(job), sessions, &handle);
+  for (SessionObject* object : objects) object->job_ = handle;
+  *objects[0]->shared_ = handle;
+  return promise;
+}
+
 void init_session(Napi::Env env, Napi::Object exports) {
   exports.Set("Session", SessionObject::define(env));
+  exports.Set("stepTogether", Napi::Function::New(env, step_together, "stepTogether"));
   exports.Set("memoryBudget", Napi::Function::New(env, memory_budget, "memoryBudget"));
 }
 

@@ -35,6 +35,28 @@ class StepJob final : public BatchJob {
   StepResult result_;
 };
 
+// A step of several sessions beside each other.
+class StepTogetherJob final : public Job {
+ public:
+  void add(std::shared_ptr<Session> session, std::unique_ptr<Batch> batch, StepOptions options) {
+    steps_.push_back({session.get(), batch.get(), options, {}});
+    sessions_.push_back(std::move(session));
+    batches_.push_back(std::move(batch));
+  }
+  Status check() const { return Session::check_together(steps_); }
+  Status run(const std::atomic<bool>& abort) override { return Session::step_together(steps_, abort); }
+  Napi::Value result(Napi::Env env) override {
+    Napi::Array list = Napi::Array::New(env, steps_.size());
+    for (size_t i = 0; i < steps_.size(); i++) list.Set(static_cast<uint32_t>(i), to_object(env, steps_[i].result));
+    return list;
+  }
+
+ private:
+  std::vector<SessionStep> steps_;
+  std::vector<std::shared_ptr<Session>> sessions_;
+  std::vector<std::unique_ptr<Batch>> batches_;
+};
+
 class GradientJob final : public BatchJob {
  public:
   GradientJob(std::shared_ptr<Session> session, Batch batch, uint32_t seed)

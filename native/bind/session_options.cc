@@ -74,7 +74,7 @@ bool read_overlay(Napi::Value value, const std::string& name, Overlay* out) {
 bool read_session_options(Napi::Value value, SessionOptions* out) {
   Napi::Object object;
   Napi::Array slots, overlays;
-  size_t threads, rows, longest, cache = 0, sequences = 1;
+  size_t threads, rows, longest, cache = 0, sequences = 1, clients = 1;
   if (!read_object(value, "options", &object) || !read_array(object.Get("slots"), "slots", &slots) ||
       !read_array(object.Get("overlay"), "overlay", &overlays) ||
       !read_size(object.Get("threads"), "threads", 1, 256, &threads) ||
@@ -87,10 +87,12 @@ bool read_session_options(Napi::Value value, SessionOptions* out) {
   if (object.Has("corrected") && !read_bool(object.Get("corrected"), "corrected", &out->corrected)) return false;
   if (object.Has("cache") && !read_size(object.Get("cache"), "cache", 0, 1 << 20, &cache)) return false;
   if (object.Has("sequences") && !read_size(object.Get("sequences"), "sequences", 1, 256, &sequences)) return false;
+  if (object.Has("clients") && !read_size(object.Get("clients"), "clients", 1, 1024, &clients)) return false;
   if (object.Has("compute") && !read_compute(object.Get("compute"), &out->compute)) return false;
   if (object.Has("profile") && !read_bool(object.Get("profile"), "profile", &out->profile)) return false;
   out->cache = static_cast<int64_t>(cache);
   out->sequences = static_cast<int64_t>(sequences);
+  out->clients = static_cast<int64_t>(clients);
   out->threads = static_cast<int>(threads);
   out->rows_per_pass = static_cast<int64_t>(rows);
   out->longest_example = static_cast<int64_t>(longest);

@@ -10,7 +10,7 @@
 
 namespace oneround {
 
-constexpr int32_t kBackendVersion = 3;
+constexpr int32_t kBackendVersion = 4;
 
 struct AttentionShape {
   int64_t heads = 0;
@@ -52,14 +52,18 @@ struct RowProduct {
   bool accumulate;
 };
 
+struct LinearFactors {
+  Weight a;  // [r,K]
+  Weight b;  // [N,r]
+};
+
 // One of several layers that read the same rows: y = x w' + scale u b', u = x a' (no factors where u's data is null).
 // In the backward pass y and u hold d_y and d_u.
 struct LinearPart {
-  Weight w;  // [N,K]
-  Matrix y;  // [M,N]
-  Weight a;  // [r,K]
-  Weight b;  // [N,r]
-  Matrix u;  // [M,r]
+  Weight w;                                // [N,K]
+  Matrix y;                                // [M,N]
+  const LinearFactors* factors = nullptr;  // one a group of rows, all of rank r
+  Matrix u;                                // [M,r]
   float scale = 0;
 };
 constexpr int64_t kMostParts = 3;
@@ -106,9 +110,11 @@ struct Backend {
   void (*linear_d_w)(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
 
   // u_i = x a_i', y_i = x w_i' + scale_i u_i b_i'           1 to kMostParts parts, all overwritten
-  void (*linear_parts)(void* self, const Matrix& x, const LinearPart* parts, int64_t count);
+  // Each group of rows has its own a_i and b_i; a row's bits do not depend on the groups beside its own.
+  void (*linear_parts)(void* self, const Matrix& x, const LinearPart* parts, int64_t count, RowGroups groups);
   // d_u_i = scale_i d_y_i b_i, d_x (+)= sum over i of d_y_i w_i + d_u_i a_i       d_x data null: not wanted
-  void (*linear_parts_d_x)(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate);
+  void (*linear_parts_d_x)(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate,
+                           RowGroups groups);
 
   // The same for one row, each output a dot product over vector lanes: for generation, where a weight is read for one
   // token only. Its rounding differs from linear's.                            x [K], w [N,K], y [N]
@@ -147,6 +153,11 @@ struct Backend {
 
   // y = x * mask / (1 - rate); y may be x. accumulate: y += instead.
   void (*dropout)(void* self, const Matrix& x, const Matrix& y, Dropout dropout, Segments segments, bool accumulate);
+
+  // Half the memory for what is kept: x rounded to bf16 (to nearest, ties to even), in x itself and in kept [M,K]
+  void (*keep_rounded)(void* self, const Matrix& x, uint16_t* kept);
+  // x = kept
+  void (*take_kept)(void* self, const uint16_t* kept, const Matrix& x);
 
   // y = x                                                   both [M,K]
   void (*copy)(void* self, const Matrix& x, const Matrix& y);

@@ -91,7 +91,7 @@ inline Weight weight_of(const Matrix& m) {
   return {m.data, Type::f32, m.rows, m.cols, 0, false, false};
 }  // m.stride == m.cols
 
-// Rows of one example (later also of one client). Sums over rows are taken segment by segment.
+// Rows of one example. Sums over rows are taken segment by segment.
 // Forward only: a segment may go on from another one, its parent, so that a prompt that several texts share is computed
 // once. Its rows then stand at positions start, start + 1, .. and see the rows of all segments above it. Segments lie
 // in the order of a walk through the tree: a segment's descendants follow it at once.
@@ -106,6 +106,16 @@ constexpr int64_t kMostAbove = 16;  // segments above one
 struct Segments {
   const Segment* data = nullptr;
   int64_t count = 0;
+};
+
+// Consecutive rows that one client's factors apply to. Groups follow one another and cover all rows.
+struct RowGroup {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+struct RowGroups {
+  const RowGroup* data = nullptr;  // null: all rows are one group
+  int64_t count = 1;
 };
 
 }  // namespace oneround

@@ -44,6 +44,8 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
     ONEROUND_ISA::gelu_backward,
     ONEROUND_ISA::swiglu,
     ONEROUND_ISA::swiglu_backward,
+    ONEROUND_ISA::keep_rounded,
+    ONEROUND_ISA::take_kept,
     static_cast<void (*)(const float*, int64_t, float*)>(ONEROUND_ISA::add),
     ONEROUND_ISA::multiply_add,
     ONEROUND_ISA::scale,

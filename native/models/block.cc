@@ -32,9 +32,9 @@ void rotate(const BlockContext& context, const Matrix& qkv, float direction) {
   const Heads heads = split(shape, qkv);
   const Backend& backend = *context.backend;
   backend.rope(backend.self, heads.q, shape.heads, shape.head_dim, context.cos, context.sin, direction,
-               context.segments);
+               context.pass.segments);
   backend.rope(backend.self, heads.k, shape.kv_heads, shape.head_dim, context.cos, context.sin, direction,
-               context.segments);
+               context.pass.segments);
 }
 
 // projected -> qkv: head norms of q and k, v copied
@@ -59,7 +59,8 @@ void normalize_heads_backward(const BlockContext& context, const BlockWeights& w
   for_normed_heads(shape, weights, [&](int64_t column, int64_t head, const Norm& norm) {
     backend.rms_norm_backward(backend.self, kept.projected.slice_cols(column, shape.head_dim), norm.weight,
                               kept.head_inv + head * rows, scratch.d_qkv.slice_cols(column, shape.head_dim),
-                              scratch.d_projected.slice_cols(column, shape.head_dim), norm.d_weight, context.segments);
+                              scratch.d_projected.slice_cols(column, shape.head_dim), norm.d_weight,
+                              context.pass.segments);
   });
   backend.add(backend.self, split(shape, scratch.d_qkv).v, split(shape, scratch.d_projected).v);
 }
@@ -74,7 +75,7 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
     return LayerUse{&layer, out, kept.lora_u[place]};
   };
   const auto apply = [&](const Matrix& in, std::initializer_list<LayerUse> uses) {
-    linear_forward(backend, {uses.begin(), uses.size()}, in, scratch.linear, context.dropout_seed, context.segments);
+    linear_forward(backend, {uses.begin(), uses.size()}, in, scratch.linear, context.pass);
   };
   norm_forward(backend, weights.attention_norm, kept.x, shape.norm_epsilon, scratch.normed, kept.attention_rows);
   const Matrix projected = shape.query_key_norm ? kept.projected : kept.qkv;
@@ -88,10 +89,11 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
   rotate(context, kept.qkv, 1.0f);
   const Heads heads = split(shape, kept.qkv);
   if (context.cache != nullptr)
-    cached_attention(backend, shape, kept.qkv, context.segments, *context.cache, kept.attended, kept.log_sum);
+    cached_attention(backend, shape, kept.qkv, context.pass.segments, *context.cache, kept.attended, kept.log_sum);
   else
     backend.attention(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
-                      context.segments);
+                      context.pass.segments);
+  if (weights.rounds_attended) backend.keep_rounded(backend.self, kept.attended, kept.attended16);
   apply(kept.attended, {use(weights.o, kept.middle, kO)});
   backend.add(backend.self, kept.x, kept.middle);
 
@@ -101,6 +103,10 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
     backend.gelu(backend.self, kept.up, scratch.active);
   } else {
     apply(scratch.normed, {use(weights.gate, kept.gate, kGate), use(weights.up, kept.up, kUp)});
+    if (weights.rounds_feed) {
+      backend.keep_rounded(backend.self, kept.gate, kept.gate16);
+      backend.keep_rounded(backend.self, kept.up, kept.up16);
+    }
     backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
   }
   apply(scratch.active, {use(weights.down, y, kDown)});
@@ -115,9 +121,13 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
     return LayerUse{&layer, d_out, kept.lora_u[place]};
   };
   const auto apply = [&](const Matrix& in, const Matrix& d_in, std::initializer_list<LayerUse> uses) {
-    linear_backward(backend, {uses.begin(), uses.size()}, in, d_in, scratch.linear, context.dropout_seed,
-                    context.segments);
+    linear_backward(backend, {uses.begin(), uses.size()}, in, d_in, scratch.linear, context.pass);
   };
+  if (weights.rounds_attended) backend.take_kept(backend.self, kept.attended16, kept.attended);
+  if (weights.rounds_feed) {
+    backend.take_kept(backend.self, kept.gate16, kept.gate);
+    backend.take_kept(backend.self, kept.up16, kept.up);
+  }
   norm_again(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.normed);
   if (shape.gelu)
     backend.gelu(backend.self, kept.up, scratch.active);
@@ -131,12 +141,12 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
     backend.swiglu_backward(backend.self, kept.gate, kept.up, scratch.d_active, kept.gate, kept.up);
     apply(scratch.normed, scratch.d_normed, {use(weights.gate, kept.gate, kGate), use(weights.up, kept.up, kUp)});
   }
-  norm_backward(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.d_normed, d, context.segments);
+  norm_backward(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.d_normed, d, context.pass.segments);
 
   apply(kept.attended, scratch.d_attended, {use(weights.o, d, kO)});
   const Heads heads = split(shape, kept.qkv), d_heads = split(shape, scratch.d_qkv);
   backend.attention_backward(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended,
-                             kept.log_sum, scratch.d_attended, d_heads.q, d_heads.k, d_heads.v, context.segments);
+                             kept.log_sum, scratch.d_attended, d_heads.q, d_heads.k, d_heads.v, context.pass.segments);
   rotate(context, scratch.d_qkv, -1.0f);
   if (shape.query_key_norm) normalize_heads_backward(context, weights, kept, scratch);
   const Matrix d_projected = shape.query_key_norm ? scratch.d_projected : scratch.d_qkv;
@@ -150,7 +160,7 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
           {use(weights.q, parts.q, kQ), use(weights.k, parts.k, kK), use(weights.v, parts.v, kV)});
   }
   if (d_normed.data == nullptr) return;
-  norm_backward(backend, weights.attention_norm, kept.x, kept.attention_rows, d_normed, d, context.segments);
+  norm_backward(backend, weights.attention_norm, kept.x, kept.attention_rows, d_normed, d, context.pass.segments);
 }
 
 }  // namespace oneround

@@ -13,6 +13,8 @@ struct BlockWeights {
   LinearLayer q, k, v, fused, o, gate, up, down;
   Norm attention_norm, feed_norm;
   Norm q_norm, k_norm;  // over head_dim; weight null: none
+  // Where products round their operands to bf16 anyway, what attention and feed-forward keep is kept so.
+  bool rounds_attended = false, rounds_feed = false;
 
   bool trains() const {
     return q.trains() || k.trains() || v.trains() || fused.trains() || o.trains() || gate.trains() || up.trains() ||
@@ -32,6 +34,8 @@ struct BlockActivations {
   Matrix log_sum;    // [M, H]
   Matrix middle;     // [M, hidden], after attention
   Matrix gate, up;   // [M, intermediate]; gate data null with GELU
+  // Of the three above where they are kept rounded; the matrices then serve one block after another.
+  uint16_t *attended16 = nullptr, *gate16 = nullptr, *up16 = nullptr;
   NormRows attention_rows, feed_rows;
   float* head_inv = nullptr;          // [(H + Hkv), M]: inverse RMS of each q and k head
   float* lora_u[kLinearPlaces] = {};  // [M, rank]
@@ -54,9 +58,8 @@ struct BlockContext {
   const DecoderShape* shape;
   const float* cos;  // [positions, D/2]; null: no rotation
   const float* sin;
-  Segments segments;
-  const uint32_t* dropout_seed;  // null: no dropout
-  CachePass* cache = nullptr;    // keys and values join it
+  Pass pass;
+  CachePass* cache = nullptr;  // keys and values join it
 };
 
 void block_forward(const BlockContext& context, const BlockWeights& weights, const BlockActivations& kept,

@@ -41,19 +41,8 @@ LinearLayer Decoder::bind_linear(const Parameters& parameters, const std::vector
   }
   if (has_bias) layer.bias = bind_vector(parameters, name + ".bias", &layer.d_bias);
   if (const Slot* slot = parameters.find_factors(name)) {
-    layer.a = parameters.lora_a(*slot, parameters.values());
-    layer.b = parameters.lora_b(*slot, parameters.values());
-    layer.core = parameters.core(*slot, parameters.values());
-    if (slot->kind != Slot::Kind::lora) layer.a = matrix(slot->frozen->a.data(), slot->rank, slot->cols);
-    if (slot->kind == Slot::Kind::core) layer.b = matrix(slot->frozen->b.data(), slot->rows, slot->rank);
-    if (limits_.training) {
-      layer.d_a = parameters.lora_a(*slot, parameters.gradient());
-      layer.d_b = parameters.lora_b(*slot, parameters.gradient());
-      layer.d_core = parameters.core(*slot, parameters.gradient());
-    }
-    layer.scale = slot->scale;
-    layer.dropout.rate = slot->dropout;
-    layer.dropout.layer = static_cast<uint32_t>(slot - parameters.slots().data());
+    layer.slot = slot;
+    layer.place = static_cast<uint32_t>(slot - parameters.slots().data());
   }
   for (const Overlay& overlay : overlays)
     if (overlay.layer == name) layer.overlay = &overlay;
@@ -85,6 +74,8 @@ BlockWeights Decoder::bind_block(const Parameters& parameters, const std::vector
   block.down = linear(names.down, shape.other_bias);
   block.attention_norm = bind_norm(parameters, prefix + names.attention_norm, shape.layer_norm);
   block.feed_norm = bind_norm(parameters, prefix + names.feed_norm, shape.layer_norm);
+  block.rounds_attended = limits_.rounded && !block.o.weight.exact;
+  block.rounds_feed = limits_.rounded && !shape.gelu && !block.gate.weight.exact && !block.up.weight.exact;
   return block;
 }
 
@@ -107,6 +98,9 @@ Status Decoder::bind(const Parameters& parameters, const std::vector<Overlay>& o
   table(names.embedding + ".weight", &embedding_, &d_embedding_);
   if (shape.learned_positions > 0) table(names.positions + ".weight", &positions_, &d_positions_);
   head_.norm = bind_norm(parameters, names.final_norm, shape.layer_norm);
+  for (const std::string& name : {names.final_norm + ".weight", names.final_norm + ".bias",
+                                  (shape.tied ? names.embedding : names.head) + ".weight"})
+    head_trains_ = head_trains_ || parameters.find_dense(name) != nullptr;
   if (shape.tied) {
     head_.vocabulary = embedding_;
     head_.d_vocabulary = d_embedding_;

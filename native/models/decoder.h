@@ -17,6 +17,8 @@ struct DecoderLimits {
   int64_t longest_segment = 0;
   bool training = false;   // false: one block's activations serve all
   bool recompute = false;  // training: one block's activations serve all but the inputs, and are computed twice
+  int64_t clients = 1;     // most clients of one pass
+  bool rounded = false;    // products round their operands to bf16
 };
 
 class Decoder {
@@ -32,22 +34,24 @@ class Decoder {
   // Widest matrix dimension, for the backend's scratch.
   int64_t widest() const;
 
+  // Factors are those of a pass's clients; whole tensors that train are those of create()'s parameters, for one client.
   // Losses per labelled row, no gradient.
-  Status losses(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, double* losses,
+  Status losses(const Backend& backend, const int32_t* ids, const int32_t* labels, const Pass& pass, double* losses,
                 const std::atomic<bool>& abort);
-  // The same, and gradients of d_loss * sum(losses) added to the parameters'.
-  Status backward(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments, float d_loss,
-                  const uint32_t* dropout_seed, double* losses, const std::atomic<bool>& abort);
+  // The same, and gradients of each client's d_loss * sum(losses) added to its parameters'.
+  Status backward(const Backend& backend, const int32_t* ids, const int32_t* labels, const Pass& pass, double* losses,
+                  const std::atomic<bool>& abort);
   // Fills a sequence's emptied cache with `count` tokens; logits [V] of the last one.
-  Status prefill(const Backend& backend, const int32_t* ids, int64_t count, int32_t sequence, KvCache* cache,
-                 float* logits, const std::atomic<bool>& abort);
+  Status prefill(const Backend& backend, const Parameters& parameters, const int32_t* ids, int64_t count,
+                 int32_t sequence, KvCache* cache, float* logits, const std::atomic<bool>& abort);
   // One more token of sequence 0, by products of one row: the fastest for a single text.
-  Status next(const Backend& backend, int32_t id, KvCache* cache, float* logits, const std::atomic<bool>& abort);
+  Status next(const Backend& backend, const Parameters& parameters, int32_t id, KvCache* cache, float* logits,
+              const std::atomic<bool>& abort);
   // One more token of each of several sequences, logits [count, V]. Weights are read once for all; a sequence's bits do
   // not depend on the others, and differ from next()'s by rounding.
-  Status next_each(const Backend& backend, const int32_t* ids, const int32_t* sequences, int64_t count, KvCache* cache,
-                   float* logits, const std::atomic<bool>& abort);
-  Status logits(const Backend& backend, const int32_t* ids, Segments segments, float* out,
+  Status next_each(const Backend& backend, const Parameters& parameters, const int32_t* ids, const int32_t* sequences,
+                   int64_t count, KvCache* cache, float* logits, const std::atomic<bool>& abort);
+  Status logits(const Backend& backend, const int32_t* ids, const Pass& pass, float* out,
                 const std::atomic<bool>& abort);
 
  private:
@@ -62,7 +66,7 @@ class Decoder {
   // What block `layer` reads and writes, cut to `rows`.
   BlockActivations activations(int64_t layer, int64_t rows) const;
   void fill_position_ids(Segments segments);
-  BlockContext context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const;
+  BlockContext context(const Backend& backend, const Pass& pass) const;
   // Runs all blocks; the last one's output is in final_.
   Status forward(const BlockContext& context, const int32_t* ids, int64_t rows, const std::atomic<bool>& abort);
 
@@ -70,6 +74,7 @@ class Decoder {
   DecoderLimits limits_;
   std::vector<BlockWeights> blocks_;
   HeadWeights head_;
+  bool head_trains_ = false;  // known before the buffers have addresses
   Weight embedding_;
   Matrix d_embedding_;
   Weight positions_;  // data null: rotary

@@ -10,6 +10,7 @@ namespace {
 
 struct RowPass {
   const Backend* backend;
+  const Parameters* parameters;
   const DecoderShape* shape;
   const float* cos;  // of this position
   const float* sin;
@@ -30,9 +31,10 @@ void row_heads(const RowPass& pass, const BlockWeights& weights, const BlockActi
   float* k = q + shape.query_width();
   float* v = k + shape.kv_width();
   if (shape.fused_attention) {
-    linear_row_forward(backend, normed.data, {{&weights.fused, q}}, pass.inner);
+    linear_row_forward(backend, *pass.parameters, normed.data, {{&weights.fused, q}}, pass.inner);
   } else {
-    linear_row_forward(backend, normed.data, {{&weights.q, q}, {&weights.k, k}, {&weights.v, v}}, pass.inner);
+    linear_row_forward(backend, *pass.parameters, normed.data, {{&weights.q, q}, {&weights.k, k}, {&weights.v, v}},
+                       pass.inner);
   }
   if (shape.query_key_norm)
     for (int64_t h = 0; h < shape.heads + shape.kv_heads; h++) {
@@ -63,29 +65,32 @@ void block_row(const RowPass& pass, const BlockWeights& weights, const BlockActi
   const int64_t keys = cache->length(0) + 1;
   backend.attention_row(backend.self, kept.qkv.data, cache->keys_of(layer, 0, keys), cache->values_of(layer, 0, keys),
                         {shape.heads, shape.kv_heads, shape.head_dim, shape.window}, cache->scores, kept.attended.data);
-  linear_row_forward(backend, kept.attended.data, {{&weights.o, normed.data}}, pass.inner);
+  linear_row_forward(backend, *pass.parameters, kept.attended.data, {{&weights.o, normed.data}}, pass.inner);
   backend.add(backend.self, normed, x);
   row_norm(pass, weights.feed_norm, x, normed);
   const Matrix up = kept.up.slice_rows(0, 1);
   if (shape.gelu) {
-    linear_row_forward(backend, normed.data, {{&weights.up, up.data}}, pass.inner);
+    linear_row_forward(backend, *pass.parameters, normed.data, {{&weights.up, up.data}}, pass.inner);
     backend.gelu(backend.self, up, active);
   } else {
     const Matrix gate = kept.gate.slice_rows(0, 1);
-    linear_row_forward(backend, normed.data, {{&weights.gate, gate.data}, {&weights.up, up.data}}, pass.inner);
+    linear_row_forward(backend, *pass.parameters, normed.data, {{&weights.gate, gate.data}, {&weights.up, up.data}},
+                       pass.inner);
     backend.swiglu(backend.self, gate, up, active);
   }
-  linear_row_forward(backend, active.data, {{&weights.down, normed.data}}, pass.inner);
+  linear_row_forward(backend, *pass.parameters, active.data, {{&weights.down, normed.data}}, pass.inner);
   backend.add(backend.self, normed, x);
 }
 
 }  // namespace
 
-Status Decoder::prefill(const Backend& backend, const int32_t* ids, int64_t count, int32_t sequence, KvCache* cache,
-                        float* logits, const std::atomic<bool>& abort) {
+Status Decoder::prefill(const Backend& backend, const Parameters& parameters, const int32_t* ids, int64_t count,
+                        int32_t sequence, KvCache* cache, float* logits, const std::atomic<bool>& abort) {
   const Segment all{0, count, 0};
   CachePass cached{cache, &sequence};
-  BlockContext pass = context(backend, {&all, 1}, nullptr);
+  const PassClient client{&parameters, {&all, 1}, nullptr, 0.0f};
+  const RowGroup rows{0, count};
+  BlockContext pass = context(backend, {client.segments, {&client, 1}, {&rows, 1}});
   pass.cache = &cached;
   cache->length(sequence) = 0;
   if (Status s = forward(pass, ids, count, abort); !s.is_ok()) return s;
@@ -95,14 +100,17 @@ Status Decoder::prefill(const Backend& backend, const int32_t* ids, int64_t coun
   return Status::ok();
 }
 
-Status Decoder::next_each(const Backend& backend, const int32_t* ids, const int32_t* sequences, int64_t count,
-                          KvCache* cache, float* logits, const std::atomic<bool>& abort) {
+Status Decoder::next_each(const Backend& backend, const Parameters& parameters, const int32_t* ids,
+                          const int32_t* sequences, int64_t count, KvCache* cache, float* logits,
+                          const std::atomic<bool>& abort) {
   for (int64_t i = 0; i < count; i++) {
     cached_segments_[i] = {i, 1, 0};
     cached_segments_[i].start = cache->length(sequences[i]);
   }
   CachePass cached{cache, sequences};
-  BlockContext pass = context(backend, {cached_segments_, count}, nullptr);
+  const PassClient client{&parameters, {cached_segments_, count}, nullptr, 0.0f};
+  const RowGroup rows{0, count};
+  BlockContext pass = context(backend, {client.segments, {&client, 1}, {&rows, 1}});
   pass.cache = &cached;
   if (Status s = forward(pass, ids, count, abort); !s.is_ok()) return s;
   for (int64_t i = 0; i < count; i++) cache->length(sequences[i])++;
@@ -111,13 +119,17 @@ Status Decoder::next_each(const Backend& backend, const int32_t* ids, const int3
   return Status::ok();
 }
 
-Status Decoder::next(const Backend& backend, int32_t id, KvCache* cache, float* logits,
+Status Decoder::next(const Backend& backend, const Parameters& parameters, int32_t id, KvCache* cache, float* logits,
                      const std::atomic<bool>& abort) {
   const DecoderShape& shape = base_->shape();
   const int64_t half = shape.head_dim / 2, position = cache->length(0);
   const bool rotates = cos_ != nullptr;
-  const RowPass pass{&backend, &shape, rotates ? cos_ + position * half : nullptr,
-                     rotates ? sin_ + position * half : nullptr, inner_};
+  const RowPass pass{&backend,
+                     &parameters,
+                     &shape,
+                     rotates ? cos_ + position * half : nullptr,
+                     rotates ? sin_ + position * half : nullptr,
+                     inner_};
   const Matrix x = final_.slice_rows(0, 1);
   backend.embed(backend.self, &id, embedding_, x);
   if (positions_.data != nullptr) {

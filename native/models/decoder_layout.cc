@@ -14,6 +14,19 @@ void Decoder::lay_out(Arena* arena) {
   bool drops = false;
   const bool separate = limits_.training && !limits_.recompute;
   const int64_t sets = separate ? s.layers : 1;
+  // A set serves one block, or all.
+  const auto rounds = [&](int64_t set, bool BlockWeights::*which) {
+    if (separate) return blocks_[static_cast<size_t>(set)].*which;
+    return std::any_of(blocks_.begin(), blocks_.end(), [&](const BlockWeights& block) { return block.*which; });
+  };
+  // f32 in each set, or where it is kept rounded bf16 in each and f32 once for all.
+  const auto kept_by = [&](int64_t cols, bool rounded, Matrix* once, uint16_t** half) {
+    if (!rounded) return rows_by(cols);
+    *half = arena->take<uint16_t>(m * cols);
+    if (once->rows == 0) *once = rows_by(cols);
+    return *once;
+  };
+  Matrix attended, gate, up;
   if (limits_.training && limits_.recompute)
     for (int64_t i = 0; i < s.layers; i++) inputs_.push_back(rows_by(s.hidden));
   kept_.assign(static_cast<size_t>(sets), {});
@@ -25,11 +38,12 @@ void Decoder::lay_out(Arena* arena) {
       kept.projected = rows_by(s.qkv_width());
       kept.head_inv = arena->take<float>(m * (s.heads + s.kv_heads));
     }
-    kept.attended = rows_by(s.query_width());
+    kept.attended = kept_by(s.query_width(), rounds(i, &BlockWeights::rounds_attended), &attended, &kept.attended16);
     kept.log_sum = rows_by(s.heads);
     kept.middle = rows_by(s.hidden);
-    if (!s.gelu) kept.gate = rows_by(s.intermediate);
-    kept.up = rows_by(s.intermediate);
+    const bool rounds_feed = rounds(i, &BlockWeights::rounds_feed);
+    if (!s.gelu) kept.gate = kept_by(s.intermediate, rounds_feed, &gate, &kept.gate16);
+    kept.up = kept_by(s.intermediate, rounds_feed, &up, &kept.up16);
     kept.attention_rows = {arena->take<float>(m), arena->take<float>(m)};
     kept.feed_rows = {arena->take<float>(m), arena->take<float>(m)};
   }
@@ -44,10 +58,10 @@ void Decoder::lay_out(Arena* arena) {
       if (layer.has_lora() && separate) kept.lora_u[at] = arena->take<float>(m * layer.rank());
       shared_rank[at] = std::max(shared_rank[at], layer.rank());
       if (layer.has_lora()) widest_rank = std::max(widest_rank, layer.rank());
-      widest_core = std::max(widest_core, layer.core.rows);
+      if (layer.has_core()) widest_core = std::max(widest_core, layer.rank());
       if (layer.overlay != nullptr && !layer.overlay->dense())
         widest_overlay = std::max(widest_overlay, layer.overlay->rank);
-      drops = drops || (layer.has_lora() && layer.dropout.rate > 0);
+      drops = drops || (layer.has_lora() && layer.slot->dropout > 0);
     }
   }
   if (!separate)
@@ -65,13 +79,16 @@ void Decoder::lay_out(Arena* arena) {
     scratch_.linear.widest_rank = widest_rank;
     if (drops) scratch_.linear.dropped = arena->take<float>(m * std::max({s.hidden, s.intermediate, s.query_width()}));
   }
+  scratch_.linear.factors = arena->take<LinearFactors>(kMostParts * limits_.clients);
   scratch_.linear.overlay_u = arena->take<float>(m * widest_overlay);
   scratch_.linear.core_v = arena->take<float>(m * widest_core);
   inner_ = arena->take<float>(
       std::max<int64_t>(1, kRowLayers * (kRowFactors * std::max(widest_rank, widest_overlay) + widest_core)));
   final_ = rows_by(s.hidden);
 
-  const auto head_rows_by = [&](int64_t cols) { return matrix(arena->take<float>(kHeadRows * cols), kHeadRows, cols); };
+  // Where nothing of the head trains, no sum goes over its rows: fewer at a time have the same bits and take less.
+  const int64_t head_rows = limits_.training && !head_trains_ ? kHeadRows / 2 : kHeadRows;
+  const auto head_rows_by = [&](int64_t cols) { return matrix(arena->take<float>(head_rows * cols), head_rows, cols); };
   head_scratch_.chosen = head_rows_by(s.hidden);
   head_scratch_.normed = head_rows_by(s.hidden);
   head_scratch_.d_normed = head_rows_by(s.hidden);
@@ -81,6 +98,7 @@ void Decoder::lay_out(Arena* arena) {
   head_scratch_.rows = arena->take<int32_t>(kHeadRows);
   head_scratch_.labels = arena->take<int32_t>(kHeadRows);
   head_scratch_.segments = arena->take<Segment>(kHeadRows);
+  head_scratch_.d_losses = arena->take<float>(kHeadRows);
   cached_segments_ = arena->take<Segment>(m);
   if (s.learned_positions > 0) {
     position_ids_ = arena->take<int32_t>(m);
@@ -95,6 +113,7 @@ int64_t Decoder::activation_bytes() const {
   counting.base_ = base_;
   counting.limits_ = limits_;
   counting.blocks_ = blocks_;
+  counting.head_trains_ = head_trains_;
   Arena arena;
   counting.lay_out(&arena);
   return arena.used();

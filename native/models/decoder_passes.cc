@@ -20,11 +20,6 @@ BlockScratch top_rows(BlockScratch scratch, int64_t rows) {
   return scratch;
 }
 
-int64_t row_count(Segments segments) {
-  const Segment& last = segments.data[segments.count - 1];
-  return last.first + last.count;
-}
-
 }  // namespace
 
 Status Decoder::allocate(const Backend& backend) {
@@ -51,8 +46,8 @@ void Decoder::fill_position_ids(Segments segments) {
       position_ids_[segments.data[s].first + t] = static_cast<int32_t>(segments.data[s].start + t);
 }
 
-BlockContext Decoder::context(const Backend& backend, Segments segments, const uint32_t* dropout_seed) const {
-  return {&backend, &base_->shape(), cos_, sin_, segments, dropout_seed};
+BlockContext Decoder::context(const Backend& backend, const Pass& pass) const {
+  return {&backend, &base_->shape(), cos_, sin_, pass};
 }
 
 BlockActivations Decoder::activations(int64_t layer, int64_t rows) const {
@@ -69,7 +64,7 @@ Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t
   const Matrix x = activations(0, rows).x;
   backend.embed(backend.self, ids, embedding_, x);
   if (positions_.data != nullptr) {
-    fill_position_ids(context.segments);
+    fill_position_ids(context.pass.segments);
     backend.embed(backend.self, position_ids_, positions_, scratch.normed);
     backend.add(backend.self, scratch.normed, x);
   }
@@ -83,22 +78,20 @@ Status Decoder::forward(const BlockContext& context, const int32_t* ids, int64_t
   return Status::ok();
 }
 
-Status Decoder::losses(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments,
+Status Decoder::losses(const Backend& backend, const int32_t* ids, const int32_t* labels, const Pass& pass,
                        double* losses, const std::atomic<bool>& abort) {
-  const BlockContext pass = context(backend, segments, nullptr);
-  const int64_t rows = row_count(segments);
-  if (Status s = forward(pass, ids, rows, abort); !s.is_ok()) return s;
-  return head_loss(pass, head_, head_scratch_, final_.slice_rows(0, rows), labels, 0.0f, {}, losses, abort);
+  const BlockContext in = context(backend, pass);
+  if (Status s = forward(in, ids, pass.rows(), abort); !s.is_ok()) return s;
+  return head_loss(in, head_, head_scratch_, final_.slice_rows(0, pass.rows()), labels, {}, losses, abort);
 }
 
-Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32_t* labels, Segments segments,
-                         float d_loss, const uint32_t* dropout_seed, double* losses, const std::atomic<bool>& abort) {
-  const BlockContext pass = context(backend, segments, dropout_seed);
-  const int64_t rows = row_count(segments);
-  if (Status s = forward(pass, ids, rows, abort); !s.is_ok()) return s;
+Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32_t* labels, const Pass& pass,
+                         double* losses, const std::atomic<bool>& abort) {
+  const BlockContext in = context(backend, pass);
+  const int64_t rows = pass.rows();
+  if (Status s = forward(in, ids, rows, abort); !s.is_ok()) return s;
   const Matrix d = d_.slice_rows(0, rows);
-  if (Status s = head_loss(pass, head_, head_scratch_, final_.slice_rows(0, rows), labels, d_loss, d, losses, abort);
-      !s.is_ok())
+  if (Status s = head_loss(in, head_, head_scratch_, final_.slice_rows(0, rows), labels, d, losses, abort); !s.is_ok())
     return s;
   const BlockScratch scratch = top_rows(scratch_, rows);
   for (int64_t i = base_->shape().layers - 1; i >= first_trained_; i--) {
@@ -106,8 +99,8 @@ Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32
     const BlockActivations kept = activations(i, rows);
     // The head has read final_: the block's output may go there a second time.
     if (limits_.recompute)
-      block_forward(pass, blocks_[static_cast<size_t>(i)], kept, scratch, final_.slice_rows(0, rows));
-    block_backward(pass, blocks_[static_cast<size_t>(i)], kept, scratch, d,
+      block_forward(in, blocks_[static_cast<size_t>(i)], kept, scratch, final_.slice_rows(0, rows));
+    block_backward(in, blocks_[static_cast<size_t>(i)], kept, scratch, d,
                    i > first_trained_ || d_embedding_.data != nullptr || d_positions_.data != nullptr);
   }
   if (d_positions_.data != nullptr) backend.embed_backward(backend.self, position_ids_, d, d_positions_);
@@ -115,12 +108,12 @@ Status Decoder::backward(const Backend& backend, const int32_t* ids, const int32
   return Status::ok();
 }
 
-Status Decoder::logits(const Backend& backend, const int32_t* ids, Segments segments, float* out,
+Status Decoder::logits(const Backend& backend, const int32_t* ids, const Pass& pass, float* out,
                        const std::atomic<bool>& abort) {
-  const BlockContext pass = context(backend, segments, nullptr);
-  const int64_t rows = row_count(segments);
-  if (Status s = forward(pass, ids, rows, abort); !s.is_ok()) return s;
-  head_logits(pass, head_, head_scratch_, final_.slice_rows(0, rows), matrix(out, rows, base_->shape().vocabulary));
+  const BlockContext in = context(backend, pass);
+  const int64_t rows = pass.rows();
+  if (Status s = forward(in, ids, rows, abort); !s.is_ok()) return s;
+  head_logits(in, head_, head_scratch_, final_.slice_rows(0, rows), matrix(out, rows, base_->shape().vocabulary));
   return Status::ok();
 }
 

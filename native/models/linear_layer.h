@@ -9,7 +9,7 @@
 #include "engine/arena.h"
 #include "engine/backend.h"
 #include "models/base_weights.h"
-#include "models/parameters.h"
+#include "models/pass.h"
 
 namespace oneround {
 
@@ -25,11 +25,12 @@ struct Overlay {
 
 // Buffers that all layers use in turn. rows x the widest that is needed.
 struct LinearScratch {
-  float* dropped = nullptr;    // dropout(x), or its gradient
-  float* lora_d = nullptr;     // d_u of kMostParts layers
-  int64_t widest_rank = 0;     // columns of one of them
-  float* core_v = nullptr;     // R u of a core, and its gradient
-  float* overlay_u = nullptr;  // A x of an overlay, and its gradient
+  float* dropped = nullptr;          // dropout(x), or its gradient
+  float* lora_d = nullptr;           // d_u of kMostParts layers
+  int64_t widest_rank = 0;           // columns of one of them
+  float* core_v = nullptr;           // R u of a core, and its gradient
+  float* overlay_u = nullptr;        // A x of an overlay, and its gradient
+  LinearFactors* factors = nullptr;  // of kMostParts layers, one a client
 };
 
 struct LinearLayer {
@@ -37,16 +38,15 @@ struct LinearLayer {
   Matrix d_weight;              // data null: frozen
   const float* bias = nullptr;  // [out]
   float* d_bias = nullptr;      // null: frozen
-  Matrix a, b, d_a, d_b;        // no rows: no LoRA; of a gradient: that factor is frozen
-  Matrix core, d_core;          // R [rank, rank], between frozen factors; no rows: none
-  float scale = 0;
-  Dropout dropout;
+  const Slot* slot = nullptr;   // of its factors, which each client has its own of; null: none
+  uint32_t place = 0;           // the slot's place in the list: part of the key of its dropout masks
   const Overlay* overlay = nullptr;
 
-  bool has_lora() const { return a.rows > 0; }
-  bool has_core() const { return core.rows > 0; }
+  bool has_lora() const { return slot != nullptr; }
+  bool has_core() const { return slot != nullptr && slot->kind == Slot::Kind::core; }
   bool trains() const { return has_lora() || d_weight.data != nullptr || d_bias != nullptr; }
-  int64_t rank() const { return a.rows; }
+  int64_t rank() const { return slot == nullptr ? 0 : slot->rank; }
+  float scale() const { return slot->scale; }
 };
 
 // One of the layers that read the same rows. u: [rows, rank], kept for the backward pass; null without LoRA.
@@ -56,12 +56,12 @@ struct LayerUse {
   float* u;
 };
 
-// At most kMostParts layers. `dropout_seed` null: no dropout.
+// At most kMostParts layers.
 void linear_forward(const Backend& backend, std::span<const LayerUse> uses, const Matrix& x,
-                    const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments);
+                    const LinearScratch& scratch, const Pass& pass);
 
 // Adds to the layers' gradients; d_x (data null: not wanted) is overwritten.
 void linear_backward(const Backend& backend, std::span<const LayerUse> uses, const Matrix& x, const Matrix& d_x,
-                     const LinearScratch& scratch, const uint32_t* dropout_seed, Segments segments);
+                     const LinearScratch& scratch, const Pass& pass);
 
 }  // namespace oneround

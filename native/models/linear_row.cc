@@ -21,7 +21,8 @@ static_assert(kRowLayers * (1 + kRowFactors) <= kRowProducts);
 }  // namespace
 
 // Stages: base products and the factors' first halves; what overlays add; cores; what LoRA adds.
-void linear_row_forward(const Backend& backend, const float* x, std::initializer_list<RowLayer> layers, float* inner) {
+void linear_row_forward(const Backend& backend, const Parameters& parameters, const float* x,
+                        std::initializer_list<RowLayer> layers, float* inner) {
   Stage first, overlays, cores, lora;
   for (const auto& [layer, y] : layers) first.add(x, layer->weight, y, 1.0f, false);
   for (const auto& [layer, y] : layers) {
@@ -38,15 +39,16 @@ void linear_row_forward(const Backend& backend, const float* x, std::initializer
       }
     }
     if (layer->has_lora()) {
-      first.add(x, weight_of(layer->a), inner, 1.0f, false);
+      const Factors factors = parameters.factors(*layer->slot);
+      first.add(x, weight_of(factors.a), inner, 1.0f, false);
       const float* outer = inner;
       inner += layer->rank();
       if (layer->has_core()) {
-        cores.add(outer, weight_of(layer->core), inner, 1.0f, false);
+        cores.add(outer, weight_of(factors.core), inner, 1.0f, false);
         outer = inner;
         inner += layer->rank();
       }
-      lora.add(outer, weight_of(layer->b), y, layer->scale, true);
+      lora.add(outer, weight_of(factors.b), y, layer->scale(), true);
     }
   }
   first.run(backend);

@@ -17,6 +17,7 @@ constexpr int64_t kRowLayers = 3;
 constexpr int64_t kRowFactors = 2;
 
 // y = everything that each layer adds up to. inner: kRowLayers * (kRowFactors * the widest rank + the widest core).
-void linear_row_forward(const Backend& backend, const float* x, std::initializer_list<RowLayer> layers, float* inner);
+void linear_row_forward(const Backend& backend, const Parameters& parameters, const float* x,
+                        std::initializer_list<RowLayer> layers, float* inner);
 
 }  // namespace oneround

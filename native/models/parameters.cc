@@ -84,6 +84,17 @@ const Slot* Parameters::find_factors(const std::string& layer) const {
   return nullptr;
 }
 
+Factors Parameters::factors(const Slot& slot) const {
+  Factors f{lora_a(slot, values_), lora_b(slot, values_), core(slot, values_), {}, {}, {}};
+  if (slot.kind != Slot::Kind::lora) f.a = matrix(slot.frozen->a.data(), slot.rank, slot.cols);
+  if (slot.kind == Slot::Kind::core) f.b = matrix(slot.frozen->b.data(), slot.rows, slot.rank);
+  if (gradient_ == nullptr) return f;
+  f.d_a = lora_a(slot, gradient_);
+  f.d_b = lora_b(slot, gradient_);
+  f.d_core = core(slot, gradient_);
+  return f;
+}
+
 int64_t Parameters::frozen_bytes() const {
   size_t count = 0;
   for (const Slot& slot : slots_)

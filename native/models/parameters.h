@@ -35,6 +35,11 @@ struct Slot {
   int64_t first = 0, count = 0;
 };
 
+// One slot's factors and where their gradients go. No rows: there is none, or of a gradient: it does not train.
+struct Factors {
+  Matrix a, b, core, d_a, d_b, d_core;
+};
+
 class Parameters {
  public:
   // Finds each slot's weight and lays the slots out. Nothing is allocated yet.
@@ -67,6 +72,8 @@ class Parameters {
   Matrix core(const Slot& slot, float* buffer) const {
     return slot.kind == Slot::Kind::core ? matrix(buffer + slot.first, slot.rank, slot.rank) : Matrix{};
   }
+  // Of any kind but dense; the slot may be that of another Parameters with the same list.
+  Factors factors(const Slot& slot) const;
   Matrix dense(const Slot& slot, float* buffer) const { return matrix(buffer + slot.first, slot.rows, slot.cols); }
   // A dense slot's values as a weight.
   Weight dense_weight(const Slot& slot) const {

@@ -22,6 +22,8 @@ void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_
   }
   // One block a row at most when every segment is one row long, or blocks of kDepth over the widest layer.
   blocks.reserve(static_cast<size_t>(max_rows + 2 * kMostParts * (max_cols / kDepth + 2)));
+  row_panels.reserve(static_cast<size_t>(kGroupRows / kernels.short_rows + 1));
+  row_sources.reserve(static_cast<size_t>(2 * kMostParts * max_rows));
 }
 
 namespace {
@@ -54,6 +56,8 @@ class Cpu final : public CpuBackend {
     table_.attention = ops::attention;
     table_.attention_row = ops::attention_row;
     table_.attention_backward = ops::attention_backward;
+    table_.keep_rounded = ops::keep_rounded;
+    table_.take_kept = ops::take_kept;
     table_.swiglu = ops::swiglu;
     table_.swiglu_backward = ops::swiglu_backward;
     table_.dropout = ops::dropout;

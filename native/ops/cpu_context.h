@@ -30,6 +30,27 @@ struct PackedBlock {
   int64_t units_before;
 };
 
+// A product's second operand as rows in memory: either row j is column j of b (a weight [N,K], b = w'), or row k is row
+// k of b.
+struct RowSource {
+  const uint8_t* base;
+  int type;
+  int64_t row_bytes;
+  const Weight* order;  // null: rows lie in order
+  bool rows_are_columns;
+
+  const uint8_t* row(int64_t r) const { return base + (order == nullptr ? r : order->file_row(r)) * row_bytes; }
+};
+
+// Rows of a tile's height, of one group of rows, and where they lie once they are packed.
+struct RowPanel {
+  int64_t first;
+  int64_t packed;
+  int height;
+  int rows;  // the rest of the height is padding
+  int group;
+};
+
 struct WorkerScratch {
   float* b = nullptr;          // kChunkPanels packed panels
   float* converted = nullptr;  // rows of one panel before transposition
@@ -48,6 +69,8 @@ struct CpuContext {
   float* row_sums = nullptr;  // linear_row_each: sums of 32 inputs each
   std::vector<WorkerScratch> scratch;
   std::vector<PackedBlock> blocks;
+  std::vector<RowPanel> row_panels;
+  std::vector<RowSource> row_sources;  // factors of each group of rows
 
   int64_t width() const { return 2 * kernels.vector_width; }
   int64_t panels(int64_t columns) const { return (columns + width() - 1) / width(); }

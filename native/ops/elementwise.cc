@@ -40,6 +40,20 @@ void swiglu_backward(void* self, const Matrix& gate, const Matrix& up, const Mat
   });
 }
 
+void keep_rounded(void* self, const Matrix& x, uint16_t* kept) {
+  CpuContext& context = cpu(self);
+  context.for_row_blocks(x.rows, kRows, [&](int64_t first, int64_t count, int) {
+    for (int64_t m = first; m < first + count; m++) context.kernels.keep_rounded(x.row(m), x.cols, kept + m * x.cols);
+  });
+}
+
+void take_kept(void* self, const uint16_t* kept, const Matrix& x) {
+  CpuContext& context = cpu(self);
+  context.for_row_blocks(x.rows, kRows, [&](int64_t first, int64_t count, int) {
+    for (int64_t m = first; m < first + count; m++) context.kernels.take_kept(kept + m * x.cols, x.cols, x.row(m));
+  });
+}
+
 void add(void* self, const Matrix& x, const Matrix& y) {
   CpuContext& context = cpu(self);
   context.for_row_blocks(y.rows, kRows, [&](int64_t first, int64_t count, int) {

@@ -9,8 +9,9 @@ namespace oneround::ops {
 void linear(void* self, const Matrix& x, const Weight& w, const Matrix& y, float scale, bool accumulate);
 void linear_d_x(void* self, const Matrix& d_y, const Weight& w, const Matrix& d_x, float scale, bool accumulate);
 void linear_d_w(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
-void linear_parts(void* self, const Matrix& x, const LinearPart* parts, int64_t count);
-void linear_parts_d_x(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate);
+void linear_parts(void* self, const Matrix& x, const LinearPart* parts, int64_t count, RowGroups groups);
+void linear_parts_d_x(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate,
+                      RowGroups groups);
 
 // linear_row.cc
 void linear_row(void* self, const float* x, const Weight& w, float* y, float scale, bool accumulate);
@@ -58,6 +59,8 @@ void attention_row(void* self, const float* q, const Matrix& k, const Matrix& v,
 // elementwise.cc
 void gelu(void* self, const Matrix& x, const Matrix& y);
 void gelu_backward(void* self, const Matrix& x, const Matrix& d_y, const Matrix& d_x);
+void keep_rounded(void* self, const Matrix& x, uint16_t* kept);
+void take_kept(void* self, const uint16_t* kept, const Matrix& x);
 void swiglu(void* self, const Matrix& gate, const Matrix& up, const Matrix& y);
 void swiglu_backward(void* self, const Matrix& gate, const Matrix& up, const Matrix& d_y, const Matrix& d_gate,
                      const Matrix& d_up);

@@ -21,6 +21,17 @@ Output to(const Matrix& c, bool accumulate, Right right) {
   return {c.cols, c.data, c.stride, accumulate, false, 1, {right}};
 }
 
+// A second operand that each group of rows has its own of; the sources lie in the context until the product ends.
+template <class Source>
+Right by_group(CpuContext& context, RowGroups groups, size_t left, float scale, const Source& source) {
+  Right right{static_cast<int>(left), source(0), scale};
+  if (groups.count == 1) return right;
+  const size_t first = context.row_sources.size();
+  for (int64_t g = 0; g < groups.count; g++) context.row_sources.push_back(source(g));
+  right.each = context.row_sources.data() + first;
+  return right;
+}
+
 }  // namespace
 
 void linear(void* self, const Matrix& x, const Weight& w, const Matrix& y, float scale, bool accumulate) {
@@ -47,48 +58,59 @@ void linear_d_w(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_
 }
 
 // Left operands: x, then each u_i. First u_i = x a_i', then y_i = x w_i' + scale_i u_i b_i'.
-void linear_parts(void* self, const Matrix& x, const LinearPart* parts, int64_t count) {
+void linear_parts(void* self, const Matrix& x, const LinearPart* parts, int64_t count, RowGroups groups) {
   CpuContext& context = cpu(self);
   const bool bf16 = all_in_bf16(context, parts, count);
   Left lefts[kMostParts + 1] = {rows_of_left(x, bf16)};
   Output inner[kMostParts], outer[kMostParts];
   size_t left_count = 1, inner_count = 0;
+  context.row_sources.clear();
   for (int64_t i = 0; i < count; i++) {
     const LinearPart& part = parts[i];
     Output& output = outer[i];
     output = to(part.y, false, {0, forward_source(part.w), 1.0f});
     if (part.u.data == nullptr) continue;
-    inner[inner_count++] = to(part.u, false, {0, forward_source(part.a), 1.0f});
-    output.rights[output.right_count++] = {static_cast<int>(left_count), forward_source(part.b), part.scale};
+    inner[inner_count++] =
+        to(part.u, false,
+           by_group(context, groups, 0, 1.0f, [&](int64_t g) { return forward_source(part.factors[g].a); }));
+    output.rights[output.right_count++] =
+        by_group(context, groups, left_count, part.scale, [&](int64_t g) { return forward_source(part.factors[g].b); });
     lefts[left_count++] = rows_of_left(part.u, bf16);
   }
-  multiply_through(context, x.rows, {lefts, left_count}, 1, {inner, inner_count}, {outer, static_cast<size_t>(count)});
+  multiply_through(context, x.rows, {lefts, left_count}, 1, {inner, inner_count}, {outer, static_cast<size_t>(count)},
+                   groups);
 }
 
 // Left operands: each d_y_i, then each d_u_i. First d_u_i = scale_i d_y_i b_i, then d_x (+)= sum of d_y_i w_i + d_u_i
 // a_i.
-void linear_parts_d_x(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate) {
+void linear_parts_d_x(void* self, const LinearPart* parts, int64_t count, const Matrix& d_x, bool accumulate,
+                      RowGroups groups) {
   CpuContext& context = cpu(self);
   const bool bf16 = all_in_bf16(context, parts, count);
   Left lefts[2 * kMostParts];
   Output inner[kMostParts];
   Output output{d_x.cols, d_x.data, d_x.stride, accumulate, false, 0, {}};
   size_t left_count = 0, inner_count = 0;
-  const auto add = [&](const Matrix& a, const Weight& b) {
-    output.rights[output.right_count++] = {static_cast<int>(left_count), backward_source(b), 1.0f};
-    lefts[left_count++] = rows_of_left(a, bf16);
-  };
+  context.row_sources.clear();
   for (int64_t i = 0; i < count; i++) {
-    if (parts[i].u.data != nullptr)
-      inner[inner_count++] =
-          to(parts[i].u, false, {static_cast<int>(left_count), backward_source(parts[i].b), parts[i].scale});
-    add(parts[i].y, parts[i].w);
+    const LinearPart& part = parts[i];
+    if (part.u.data != nullptr)
+      inner[inner_count++] = to(part.u, false, by_group(context, groups, left_count, part.scale, [&](int64_t g) {
+                                  return backward_source(part.factors[g].b);
+                                }));
+    output.rights[output.right_count++] = {static_cast<int>(left_count), backward_source(part.w), 1.0f};
+    lefts[left_count++] = rows_of_left(part.y, bf16);
   }
-  for (int64_t i = 0; i < count; i++)
-    if (parts[i].u.data != nullptr) add(parts[i].u, parts[i].a);
+  for (int64_t i = 0; i < count; i++) {
+    const LinearPart& part = parts[i];
+    if (part.u.data == nullptr) continue;
+    output.rights[output.right_count++] =
+        by_group(context, groups, left_count, 1.0f, [&](int64_t g) { return backward_source(part.factors[g].a); });
+    lefts[left_count++] = rows_of_left(part.u, bf16);
+  }
   const std::span<const Output> outer(&output, d_x.data == nullptr ? 0 : 1);
   multiply_through(context, parts[0].y.rows, {lefts, left_count}, static_cast<size_t>(count), {inner, inner_count},
-                   outer);
+                   outer, groups);
 }
 
 }  // namespace oneround::ops

@@ -12,43 +12,61 @@ constexpr int64_t kDepthStep = 32;
 
 int64_t units_of(const Left& left, int64_t count) { return left.bf16 ? (count + 1) / 2 : count; }
 
-// Rows as tile heights: tall panels, then short ones for what is left.
-class RowPanels {
- public:
-  RowPanels(const Kernels& kernels, int64_t rows) : rows_(rows), tall_rows_(kernels.tile_rows) {
-    short_rows_ = kernels.short_rows;
-    tall_ = rows / tall_rows_;
-    int64_t left = rows % tall_rows_;
-    if (rows > tall_rows_ && rows <= 2 * short_rows_) {
-      tall_ = 0;
-      left = rows;
-    } else if (left > short_rows_) {
-      tall_++;
-      left = 0;
-    }
-    short_ = (left + short_rows_ - 1) / short_rows_;
-  }
-  int64_t count() const { return tall_ + short_; }
-  int64_t padded() const { return tall_ * tall_rows_ + short_ * short_rows_; }
-  int64_t first(int64_t panel) const {
-    return panel < tall_ ? panel * tall_rows_ : tall_ * tall_rows_ + (panel - tall_) * short_rows_;
-  }
-  int height(int64_t panel) const { return static_cast<int>(panel < tall_ ? tall_rows_ : short_rows_); }
-  int rows(int64_t panel) const { return static_cast<int>(std::min<int64_t>(height(panel), rows_ - first(panel))); }
-
- private:
-  int64_t rows_, tall_rows_, short_rows_ = 0, tall_ = 0, short_ = 0;
+// Tile heights of some rows: tall panels, then short ones for what is left.
+struct Heights {
+  int64_t tall, short_;
 };
+Heights heights_of(const Kernels& kernels, int64_t rows) {
+  const int64_t tall = rows / kernels.tile_rows, left = rows % kernels.tile_rows;
+  if (rows > kernels.tile_rows && rows <= 2 * kernels.short_rows)
+    return {0, (rows + kernels.short_rows - 1) / kernels.short_rows};
+  if (left > kernels.short_rows) return {tall + 1, 0};
+  return {tall, (left + kernels.short_rows - 1) / kernels.short_rows};
+}
 
-// Rows [first, first + panels.rows) of all operands, and which blocks of context.blocks are at hand.
+// Rows [first_row, first_row + rows) of all operands as the panels of context.row_panels, and which blocks of
+// context.blocks are at hand.
 struct Part {
-  int64_t m;
-  int64_t first_row;
-  RowPanels panels;
   std::span<const Left> lefts;
+  int64_t first_row = 0, rows = 0;
+  int64_t padded = 0;  // rows of all panels
   size_t first_block = 0;
   size_t end_block = 0;
 };
+
+// Rows of one group as panels, as many as still fit kGroupRows; returns how many.
+int64_t add_panels(CpuContext& context, Part& part, int64_t first, int64_t rows, int group) {
+  const Kernels& kernels = context.kernels;
+  const auto padded = [&](const Heights& h) { return h.tall * kernels.tile_rows + h.short_ * kernels.short_rows; };
+  const int64_t room = kGroupRows - part.padded;
+  Heights heights = heights_of(kernels, rows);
+  if (padded(heights) > room) {
+    rows = room / kernels.tile_rows * kernels.tile_rows;
+    heights = heights_of(kernels, rows);
+  }
+  for (int64_t panel = 0, at = 0; panel < heights.tall + heights.short_; panel++) {
+    const int height = panel < heights.tall ? kernels.tile_rows : kernels.short_rows;
+    context.row_panels.push_back(
+        {first + at, part.padded, height, static_cast<int>(std::min<int64_t>(height, rows - at)), group});
+    part.padded += height;
+    at += height;
+  }
+  part.rows += rows;
+  return rows;
+}
+
+// The rows from `first` on that are packed together. A panel never holds rows of two groups.
+Part rows_from(CpuContext& context, int64_t m, int64_t first, std::span<const Left> lefts, RowGroups groups) {
+  Part part{lefts, first};
+  const RowGroup all{0, m};
+  context.row_panels.clear();
+  for (int64_t g = 0; g < groups.count; g++) {
+    const RowGroup& group = groups.data == nullptr ? all : groups.data[g];
+    const int64_t end = group.first + group.count, from = std::max(first, group.first);
+    if (end > from && add_panels(context, part, from, end - from, static_cast<int>(g)) < end - from) break;
+  }
+  return part;
+}
 
 void add_blocks(std::vector<PackedBlock>& blocks, int index, const Left& left, int64_t start, int64_t depth) {
   const int64_t most = left.bf16 ? 2 * kDepth : kDepth;
@@ -88,20 +106,18 @@ size_t place_group(CpuContext& context, std::span<const Left> lefts, size_t firs
 
 void pack_lefts(CpuContext& context, const Part& part) {
   const Kernels& kernels = context.kernels;
-  const RowPanels& panels = part.panels;
-  context.pool.for_each(panels.count(), [&](int64_t panel, int) {
-    const int64_t i = panels.first(panel);
-    const int height = panels.height(panel), m = panels.rows(panel);
+  context.pool.for_each(static_cast<int64_t>(context.row_panels.size()), [&](int64_t index, int) {
+    const RowPanel& panel = context.row_panels[static_cast<size_t>(index)];
     for (size_t b = part.first_block; b < part.end_block; b++) {
       const PackedBlock& block = context.blocks[b];
       const Left& left = part.lefts[static_cast<size_t>(block.left)];
-      const float* from = left.a + (part.first_row + i) * left.row_step + block.first * left.k_step;
-      float* to = context.packed_a + block.units_before * panels.padded() + i * units_of(left, block.count);
+      const float* from = left.a + panel.first * left.row_step + block.first * left.k_step;
+      float* to = context.packed_a + block.units_before * part.padded + panel.packed * units_of(left, block.count);
       if (left.bf16)
-        kernels.bf16_pack_left(from, left.row_step, left.k_step, m, height, block.count,
+        kernels.bf16_pack_left(from, left.row_step, left.k_step, panel.rows, panel.height, block.count,
                                reinterpret_cast<uint32_t*>(to));
       else
-        kernels.pack_a(from, left.row_step, left.k_step, m, height, block.count, to);
+        kernels.pack_a(from, left.row_step, left.k_step, panel.rows, panel.height, block.count, to);
     }
   });
 }
@@ -180,30 +196,39 @@ void multiply_chunk(CpuContext& context, const WorkerScratch& scratch, const Par
     }
     const Left& left = part.lefts[static_cast<size_t>(block.left)];
     const int64_t units = units_of(left, block.count);
-    pack_right(context, scratch, left, right->b, block, first_column, columns, width);
-    const float* packed = context.packed_a + block.units_before * part.panels.padded();
-    const auto one_tile = [&](int64_t panel, int64_t j) {
-      const int64_t i = part.panels.first(panel), row = part.first_row + i, column = first_column + j;
+    const float* packed = context.packed_a + block.units_before * part.padded;
+    const auto one_tile = [&](int64_t index, int64_t j) {
+      const RowPanel& panel = context.row_panels[static_cast<size_t>(index)];
+      const int64_t column = first_column + j;
       const Tile tile{units,
-                      packed + i * units,
-                      part.panels.height(panel),
+                      packed + panel.packed * units,
+                      panel.height,
                       scratch.b + j * units,
                       vectors,
-                      part.panels.rows(panel),
+                      panel.rows,
                       static_cast<int>(std::min(width, columns - j)),
                       right->scale};
       if (output.c_transposed)
-        run_turned(kernels, left.bf16, tile, output.c + column * output.c_stride + row, output.c_stride, accumulate);
+        run_turned(kernels, left.bf16, tile, output.c + column * output.c_stride + panel.first, output.c_stride,
+                   accumulate);
       else
-        run_tile(kernels, left.bf16, tile, output.c + row * output.c_stride + column, output.c_stride, accumulate);
+        run_tile(kernels, left.bf16, tile, output.c + panel.first * output.c_stride + column, output.c_stride,
+                 accumulate);
     };
-    // The operand that fits the first-level cache stays; the other streams from the second.
-    if (width > 16) {
-      for (int64_t panel = first_panel; panel < end_panel; panel++)
-        for (int64_t j = 0; j < columns; j += width) one_tile(panel, j);
-    } else {
-      for (int64_t j = 0; j < columns; j += width)
-        for (int64_t panel = first_panel; panel < end_panel; panel++) one_tile(panel, j);
+    for (int64_t from = first_panel, until; from < end_panel; from = until) {
+      const int group = context.row_panels[static_cast<size_t>(from)].group;
+      until = right->each == nullptr ? end_panel : from + 1;
+      while (until < end_panel && context.row_panels[static_cast<size_t>(until)].group == group) until++;
+      pack_right(context, scratch, left, right->each == nullptr ? right->b : right->each[group], block, first_column,
+                 columns, width);
+      // The operand that fits the first-level cache stays; the other streams from the second.
+      if (width > 16) {
+        for (int64_t panel = from; panel < until; panel++)
+          for (int64_t j = 0; j < columns; j += width) one_tile(panel, j);
+      } else {
+        for (int64_t j = 0; j < columns; j += width)
+          for (int64_t panel = from; panel < until; panel++) one_tile(panel, j);
+      }
     }
     accumulate = true;
   }
@@ -214,37 +239,35 @@ struct Division {
   int64_t panels, chunks, row_parts;
 };
 
-Division divide(const CpuContext& context, const Part& part, const Output& output) {
+Division divide(const CpuContext& context, const Output& output) {
   const int64_t threads = context.pool.threads(), panels = context.panels(output.n);
+  const int64_t row_panels = static_cast<int64_t>(context.row_panels.size());
   int64_t chunks = (panels + kChunkPanels - 1) / kChunkPanels;
   chunks = std::min(panels, (chunks + threads - 1) / threads * threads);
-  return {panels, chunks, chunks >= threads ? 1 : std::min(part.panels.count(), threads)};
+  return {panels, chunks, chunks >= threads ? 1 : std::min(row_panels, threads)};
 }
 
 void run_outputs(CpuContext& context, const Part& part, std::span<const Output> outputs) {
   int64_t tasks = 0;
   for (const Output& output : outputs) {
-    const Division d = divide(context, part, output);
+    const Division d = divide(context, output);
     tasks += d.chunks * d.row_parts;
   }
   context.pool.for_each(tasks, [&](int64_t task, int worker) {
     for (const Output& output : outputs) {
-      const Division d = divide(context, part, output);
+      const Division d = divide(context, output);
       if (task >= d.chunks * d.row_parts) {
         task -= d.chunks * d.row_parts;
         continue;
       }
-      const int64_t chunk = task / d.row_parts, share = task % d.row_parts, rows = part.panels.count();
+      const int64_t chunk = task / d.row_parts, share = task % d.row_parts;
+      const int64_t rows = static_cast<int64_t>(context.row_panels.size());
       const int64_t first = d.panels * chunk / d.chunks * context.width();
       const int64_t end = std::min(output.n, d.panels * (chunk + 1) / d.chunks * context.width());
       return multiply_chunk(context, context.scratch[static_cast<size_t>(worker)], part, output,
                             rows * share / d.row_parts, rows * (share + 1) / d.row_parts, first, end - first);
     }
   });
-}
-
-Part rows_from(const CpuContext& context, int64_t m, int64_t first_row, std::span<const Left> lefts) {
-  return {m, first_row, RowPanels(context.kernels, std::min(kGroupRows, m - first_row)), lefts};
 }
 
 void multiply_rows(CpuContext& context, Part part, std::span<const Output> outputs) {
@@ -260,18 +283,24 @@ void multiply_rows(CpuContext& context, Part part, std::span<const Output> outpu
 }  // namespace
 
 void multiply(CpuContext& context, int64_t m, std::span<const Left> lefts, std::span<const Output> outputs) {
-  for (int64_t first = 0; first < m; first += kGroupRows)
-    multiply_rows(context, rows_from(context, m, first, lefts), outputs);
+  for (int64_t first = 0; first < m;) {
+    const Part part = rows_from(context, m, first, lefts, {});
+    multiply_rows(context, part, outputs);
+    first += part.rows;
+  }
 }
 
 void multiply_through(CpuContext& context, int64_t m, std::span<const Left> lefts, size_t ready,
-                      std::span<const Output> inner, std::span<const Output> outer) {
-  for (int64_t first = 0; first < m; first += kGroupRows) {
-    Part part = rows_from(context, m, first, lefts);
+                      std::span<const Output> inner, std::span<const Output> outer, RowGroups groups) {
+  for (int64_t first = 0; first < m;) {
+    Part part = rows_from(context, m, first, lefts, groups);
+    first += part.rows;
     list_blocks(context, lefts);
     if (place_group(context, lefts, 0) < context.blocks.size()) {
       // Too deep to be packed at once: the ready operands are packed twice.
-      multiply_rows(context, rows_from(context, m, first, lefts.first(ready)), inner);
+      Part ready_part = part;
+      ready_part.lefts = lefts.first(ready);
+      multiply_rows(context, ready_part, inner);
       multiply_rows(context, part, outer);
       continue;
     }

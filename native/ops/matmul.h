@@ -7,16 +7,6 @@
 
 namespace oneround {
 
-// The second operand as rows in memory: either row j is column j of b (a weight [N,K], b = w'), or row k is row k of b.
-struct RowSource {
-  const uint8_t* base;
-  int type;
-  int64_t row_bytes;
-  const Weight* order;  // null: rows lie in order
-  bool rows_are_columns;
-
-  const uint8_t* row(int64_t r) const { return base + (order == nullptr ? r : order->file_row(r)) * row_bytes; }
-};
 RowSource columns_of(const Weight& w);  // b = w'
 RowSource rows_of(const Weight& w);     // b = w
 RowSource columns_of(const Matrix& m);
@@ -36,6 +26,7 @@ struct Right {
   int left;  // index into the list of left operands
   RowSource b;
   float scale;
+  const RowSource* each = nullptr;  // where groups of rows have their own: one a group, instead of b
 };
 
 // The rights' terms are added in the order of their left operands.
@@ -53,8 +44,9 @@ struct Output {
 void multiply(CpuContext& context, int64_t m, std::span<const Left> lefts, std::span<const Output> outputs);
 
 // First `inner` from the first `ready` left operands, then `outer` from all; the others may be what `inner` made.
+// `groups` of rows are what Right::each speaks of.
 void multiply_through(CpuContext& context, int64_t m, std::span<const Left> lefts, size_t ready,
-                      std::span<const Output> inner, std::span<const Output> outer);
+                      std::span<const Output> inner, std::span<const Output> outer, RowGroups groups);
 
 // --- inside one worker, f32 ---
 

@@ -34,12 +34,16 @@ double pairs_of(AttentionShape shape, Segments segments) {
 
 double part_flop(const LinearPart& part, bool outer) {
   double flop = outer ? product(part.y, part.w) : 0;
-  if (part.u.data != nullptr) flop += product(part.y, part.b) + (outer ? product(part.y, part.a) : 0);
+  if (part.u.data != nullptr) flop += product(part.y, part.factors->b) + (outer ? product(part.y, part.factors->a) : 0);
   return flop;
 }
 
-double part_bytes(const LinearPart& part, bool outer) {
-  return bytes_of(part.y) + 2 * bytes_of(part.u) + bytes_of(part.b) + (outer ? bytes_of(part.w) + bytes_of(part.a) : 0);
+double part_bytes(const LinearPart& part, bool outer, RowGroups groups) {
+  double bytes = bytes_of(part.y) + 2 * bytes_of(part.u) + (outer ? bytes_of(part.w) : 0);
+  if (part.u.data == nullptr) return bytes;
+  for (int64_t g = 0; g < groups.count; g++)
+    bytes += bytes_of(part.factors[g].b) + (outer ? bytes_of(part.factors[g].a) : 0);
+  return bytes;
 }
 
 template <auto a, auto b>
@@ -56,13 +60,13 @@ void add_work(OperationProfile& profile, const Arguments& a) {
   } else if constexpr (same<member, &Backend::linear_parts>) {
     for (int64_t i = 0; i < std::get<2>(a); i++) {
       profile.flop += part_flop(std::get<1>(a)[i], true);
-      profile.bytes += part_bytes(std::get<1>(a)[i], true);
+      profile.bytes += part_bytes(std::get<1>(a)[i], true, std::get<3>(a));
     }
   } else if constexpr (same<member, &Backend::linear_parts_d_x>) {
     const bool outer = std::get<2>(a).data != nullptr;
     for (int64_t i = 0; i < std::get<1>(a); i++) {
       profile.flop += part_flop(std::get<0>(a)[i], outer);
-      profile.bytes += part_bytes(std::get<0>(a)[i], outer);
+      profile.bytes += part_bytes(std::get<0>(a)[i], outer, std::get<4>(a));
     }
   } else if constexpr (same<member, &Backend::attention>) {
     profile.flop += 4 * pairs_of(std::get<3>(a), std::get<6>(a));
@@ -142,6 +146,8 @@ ProfiledBackend::ProfiledBackend(const Backend& measured) : inner(measured), tab
   ONEROUND_TIMED(32, sgd);
   ONEROUND_TIMED(33, fill_zero);
   ONEROUND_TIMED(34, scratch_bytes);
+  ONEROUND_TIMED(35, keep_rounded);
+  ONEROUND_TIMED(36, take_kept);
 #undef ONEROUND_TIMED
 }
 

@@ -24,45 +24,47 @@ Status no_room(int64_t length, int64_t capacity) {
 }  // namespace
 
 Status Session::check_prompt(std::span<const int32_t> ids, int32_t sequence) const {
-  if (options_.cache == 0) return refuse("the session has no cache", "Open it with cache > 0.");
-  if (sequence < 0 || sequence >= options_.sequences)
+  if (shared_->options.cache == 0) return refuse("the session has no cache", "Open it with cache > 0.");
+  if (sequence < 0 || sequence >= shared_->options.sequences)
     return refuse("there is no sequence " + std::to_string(sequence), "Open the session with more sequences.");
   if (ids.empty()) return refuse("the prompt is empty", "Give at least one token.");
   const int64_t length = static_cast<int64_t>(ids.size());
-  if (length > cache_.capacity) return no_room(length, cache_.capacity);
-  return check_vocabulary(ids, base_->shape().vocabulary);
+  if (length > shared_->cache.capacity) return no_room(length, shared_->cache.capacity);
+  return check_vocabulary(ids, shared_->base->shape().vocabulary);
 }
 
 Status Session::check_next(std::span<const int32_t> ids, std::span<const int32_t> sequences) const {
-  if (options_.cache == 0) return refuse("the session has no cache", "Open it with cache > 0.");
+  if (shared_->options.cache == 0) return refuse("the session has no cache", "Open it with cache > 0.");
   if (ids.empty() || ids.size() != sequences.size())
     return refuse(std::to_string(ids.size()) + " tokens for " + std::to_string(sequences.size()) + " sequences",
                   "Give one token for each sequence.");
   for (size_t i = 0; i < sequences.size(); i++) {
     const int32_t sequence = sequences[i];
-    if (sequence < 0 || sequence >= options_.sequences ||
+    if (sequence < 0 || sequence >= shared_->options.sequences ||
         std::count(sequences.begin(), sequences.begin() + static_cast<std::ptrdiff_t>(i), sequence) > 0)
       return refuse("sequence " + std::to_string(sequence) + " is not there, or twice", "Name each sequence once.");
-    const int64_t length = cache_.lengths[static_cast<size_t>(sequence)];
+    const int64_t length = shared_->cache.lengths[static_cast<size_t>(sequence)];
     if (length == 0) return refuse("there is no prompt yet", "Call prefill first.");
-    if (length + 1 > cache_.capacity) return no_room(length + 1, cache_.capacity);
+    if (length + 1 > shared_->cache.capacity) return no_room(length + 1, shared_->cache.capacity);
   }
-  return check_vocabulary(ids, base_->shape().vocabulary);
+  return check_vocabulary(ids, shared_->base->shape().vocabulary);
 }
 
 Status Session::prefill(std::span<const int32_t> ids, int32_t sequence, const std::atomic<bool>& abort,
                         std::vector<float>* logits) {
-  logits->resize(static_cast<size_t>(base_->shape().vocabulary));
-  return decoder_->prefill(backend_->table(), ids.data(), static_cast<int64_t>(ids.size()), sequence, &cache_,
-                           logits->data(), abort);
+  logits->resize(static_cast<size_t>(shared_->base->shape().vocabulary));
+  return shared_->decoder->prefill(shared_->backend->table(), *parameters_, ids.data(),
+                                   static_cast<int64_t>(ids.size()), sequence, &shared_->cache, logits->data(), abort);
 }
 
 Status Session::next(std::span<const int32_t> ids, std::span<const int32_t> sequences, const std::atomic<bool>& abort,
                      std::vector<float>* logits) {
-  logits->resize(ids.size() * static_cast<size_t>(base_->shape().vocabulary));
-  if (options_.sequences == 1) return decoder_->next(backend_->table(), ids[0], &cache_, logits->data(), abort);
-  return decoder_->next_each(backend_->table(), ids.data(), sequences.data(), static_cast<int64_t>(ids.size()), &cache_,
-                             logits->data(), abort);
+  logits->resize(ids.size() * static_cast<size_t>(shared_->base->shape().vocabulary));
+  if (shared_->options.sequences == 1)
+    return shared_->decoder->next(shared_->backend->table(), *parameters_, ids[0], &shared_->cache, logits->data(),
+                                  abort);
+  return shared_->decoder->next_each(shared_->backend->table(), *parameters_, ids.data(), sequences.data(),
+                                     static_cast<int64_t>(ids.size()), &shared_->cache, logits->data(), abort);
 }
 
 }  // namespace oneround

@@ -53,15 +53,21 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
   if (options.sequences < 1 || options.sequences > std::min(kHeadRows, options.rows_per_pass))
     return refuse("sequences is out of range", "Generate at most " + std::to_string(kHeadRows) +
                                                    " texts side by side, and no more than rowsPerPass.");
+  if (options.clients < 1 || options.clients > options.rows_per_pass)
+    return refuse("clients is out of range", "Let as many sessions step together as a pass has rows, at most.");
   auto session = std::make_unique<Session>();
-  if (Status s = Parameters::plan(*base, options.slots, &session->parameters_); !s.is_ok()) return s;
+  session->shared_ = std::make_shared<Shared>();
+  Shared& shared = *session->shared_;
+  std::unique_ptr<Parameters> parameters;
+  if (Status s = Parameters::plan(*base, options.slots, &parameters); !s.is_ok()) return s;
+  session->parameters_ = shared.first = std::move(parameters);
   for (Overlay& overlay : options.overlays)
     if (Status s = prepare_overlay(*base, &overlay); !s.is_ok()) return s;
   if (options.compute == Compute::bf16 && !CpuBackend::has_bf16(nullptr))
     return Status::error(Code::unsupported, "compute is bf16, and the instruction set in use has no bf16 products",
                          "Leave compute at auto, or set it to f32.");
-  session->backend_ = CpuBackend::create(options.threads, nullptr, options.compute);
-  if (session->backend_ == nullptr)
+  shared.backend = CpuBackend::create(options.threads, nullptr, options.compute);
+  if (shared.backend == nullptr)
     return Status::error(Code::unsupported, "ONEROUND_ISA names an instruction set that this machine lacks",
                          "Unset ONEROUND_ISA or name one that `oneround devices` lists.");
   const int64_t positions = base->shape().learned_positions;
@@ -69,62 +75,86 @@ Status Session::plan(std::shared_ptr<const BaseWeights> base, SessionOptions opt
     return refuse("longestExample is " + std::to_string(options.longest_example) + ", the base has " +
                       std::to_string(positions) + " positions",
                   "Lower the cutoff.");
-  if (options.profile) session->profiled_ = std::make_unique<ProfiledBackend>(session->backend_->table());
-  session->base_ = std::move(base);
-  session->options_ = std::move(options);
-  const SessionOptions& o = session->options_;
-  if (Status s = Decoder::create(session->base_, *session->parameters_, o.overlays,
-                                 {o.rows_per_pass, o.longest_example, o.training, o.recompute}, &session->decoder_);
-      !s.is_ok())
-    return s;
-  const DecoderShape& shape = session->base_->shape();
-  const Backend& backend = session->backend_->table();
-  MemoryBudget& budget = session->budget_;
-  budget.parameters = session->parameters_->count() * kFloat + session->parameters_->frozen_bytes();
+  if (options.profile) shared.profiled = std::make_unique<ProfiledBackend>(shared.backend->table());
+  shared.base = std::move(base);
+  shared.options = std::move(options);
+  if (Status s = shared.bind(); !s.is_ok()) return s;
+  const SessionOptions& o = shared.options;
+  const DecoderShape& shape = shared.base->shape();
+  const Backend& backend = shared.backend->table();
+  MemoryBudget& budget = shared.budget;
+  const int64_t trained = session->parameters_->count() * kFloat * o.clients;
+  budget.parameters = trained + session->parameters_->frozen_bytes();
   for (const Overlay& overlay : o.overlays)
     budget.parameters += static_cast<int64_t>(overlay.a.size() + overlay.b.size()) * kFloat;
   if (o.training) {
-    budget.gradients = session->parameters_->count() * kFloat;
-    budget.optimizer = 2 * session->parameters_->count() * kFloat;
-    budget.gradients += (o.anchored + o.corrected) * session->parameters_->count() * kFloat;
+    budget.gradients = trained + (o.anchored + o.corrected) * trained;
+    budget.optimizer = 2 * trained;
   }
   if (o.cache > 0) budget.cache = KvCache::bytes(shape.layers, o.sequences, o.cache, shape.kv_width(), shape.heads);
-  budget.activations = session->decoder_->activation_bytes();
-  budget.scratch = backend.scratch_bytes(backend.self, o.rows_per_pass, session->decoder_->widest(), o.longest_example,
+  budget.activations = shared.decoder->activation_bytes();
+  budget.scratch = backend.scratch_bytes(backend.self, o.rows_per_pass, shared.decoder->widest(), o.longest_example,
                                          {shape.heads, shape.kv_heads, shape.head_dim, shape.window});
   *out = std::move(session);
   return Status::ok();
 }
 
+Status Session::Shared::bind() {
+  return Decoder::create(base, *first, options.overlays,
+                         {options.rows_per_pass, options.longest_example, options.training, options.recompute,
+                          options.clients, options.compute == Compute::bf16},
+                         &decoder);
+}
+
 Status Session::budget_of(std::shared_ptr<const BaseWeights> base, SessionOptions options, MemoryBudget* out) {
   std::unique_ptr<Session> session;
   if (Status s = plan(std::move(base), std::move(options), &session); !s.is_ok()) return s;
-  *out = session->budget_;
+  *out = session->budget();
   return Status::ok();
 }
 
 Status Session::create(std::shared_ptr<const BaseWeights> base, SessionOptions options, std::unique_ptr<Session>* out) {
   std::unique_ptr<Session> session;
   if (Status s = plan(std::move(base), std::move(options), &session); !s.is_ok()) return s;
-  const SessionOptions& o = session->options_;
-  const DecoderShape& shape = session->base_->shape();
-  if (Status s = session->parameters_->allocate(o.training); !s.is_ok()) return s;
+  Shared& shared = *session->shared_;
+  const SessionOptions& o = shared.options;
+  const DecoderShape& shape = shared.base->shape();
+  if (Status s = session->allocate(); !s.is_ok()) return s;
   // Bound again, now that the buffers have addresses.
-  if (Status s = Decoder::create(session->base_, *session->parameters_, o.overlays,
-                                 {o.rows_per_pass, o.longest_example, o.training, o.recompute}, &session->decoder_);
-      !s.is_ok())
-    return s;
-  if (!session->backend_->reserve(o.rows_per_pass, session->decoder_->widest(), o.longest_example,
-                                  {shape.heads, shape.kv_heads, shape.head_dim, shape.window}))
+  if (Status s = shared.bind(); !s.is_ok()) return s;
+  if (!shared.backend->reserve(o.rows_per_pass, shared.decoder->widest(), o.longest_example,
+                               {shape.heads, shape.kv_heads, shape.head_dim, shape.window}))
     return Status::error(Code::memory, "no memory for scratch", "Lower the cutoff or the number of threads.");
-  if (Status s = session->decoder_->allocate(session->backend_->table()); !s.is_ok()) return s;
-  if (o.cache > 0 && !session->cache_.reserve(shape.layers, o.sequences, o.cache, shape.kv_width(), shape.heads))
+  if (Status s = shared.decoder->allocate(shared.backend->table()); !s.is_ok()) return s;
+  if (o.cache > 0 && !shared.cache.reserve(shape.layers, o.sequences, o.cache, shape.kv_width(), shape.heads))
     return Status::error(Code::memory, "no memory for the cache of keys and values", "Generate fewer tokens.");
-  session->segments_.reserve(static_cast<size_t>(o.rows_per_pass));
-  session->row_losses_.resize(static_cast<size_t>(o.rows_per_pass));
-  const auto count = static_cast<size_t>(session->parameters_->count());
-  if (o.anchored) session->anchor_.resize(count);
-  if (o.corrected) session->correction_.resize(count);
+  shared.segments.reserve(static_cast<size_t>(o.rows_per_pass));
+  shared.clients.reserve(static_cast<size_t>(o.clients));
+  shared.groups.reserve(static_cast<size_t>(o.clients));
+  shared.row_losses.resize(static_cast<size_t>(o.rows_per_pass));
+  *out = std::move(session);
+  return Status::ok();
+}
+
+Status Session::allocate() {
+  const SessionOptions& o = shared_->options;
+  if (Status s = parameters_->allocate(o.training); !s.is_ok()) return s;
+  const auto count = static_cast<size_t>(parameters_->count());
+  if (o.anchored) anchor_.resize(count);
+  if (o.corrected) correction_.resize(count);
+  return Status::ok();
+}
+
+Status Session::beside(std::unique_ptr<Session>* out) const {
+  for (const Slot& slot : parameters_->slots())
+    if (slot.kind == Slot::Kind::dense)
+      return refuse("the session trains the whole tensor " + slot.name, "Open one session after another.");
+  auto session = std::make_unique<Session>();
+  session->shared_ = shared_;
+  std::unique_ptr<Parameters> parameters;
+  if (Status s = Parameters::plan(*shared_->base, shared_->options.slots, &parameters); !s.is_ok()) return s;
+  session->parameters_ = std::move(parameters);
+  if (Status s = session->allocate(); !s.is_ok()) return s;
   *out = std::move(session);
   return Status::ok();
 }
@@ -132,7 +162,7 @@ Status Session::create(std::shared_ptr<const BaseWeights> base, SessionOptions o
 void Session::load_base() {
   for (const Slot& slot : parameters_->slots())
     if (slot.kind == Slot::Kind::dense)
-      copy_weight(backend_->table(), *base_->find(slot.name), parameters_->values() + slot.first);
+      copy_weight(shared_->backend->table(), *shared_->base->find(slot.name), parameters_->values() + slot.first);
 }
 
 Status Session::check(const Batch& batch) const {
@@ -140,15 +170,15 @@ Status Session::check(const Batch& batch) const {
     return refuse("labels or dropoutCounters have another length than ids or lengths", "Make them match.");
   int64_t rows = 0;
   for (int32_t length : batch.lengths) {
-    if (length < 1 || length > options_.longest_example)
+    if (length < 1 || length > shared_->options.longest_example)
       return refuse("an example has " + std::to_string(length) + " tokens",
-                    "Cut examples to longestExample = " + std::to_string(options_.longest_example) + ".");
+                    "Cut examples to longestExample = " + std::to_string(shared_->options.longest_example) + ".");
     rows += length;
   }
   if (rows == 0 || rows != static_cast<int64_t>(batch.ids.size()))
     return refuse("the lengths do not sum to the number of ids", "Make them match.");
   if (Status s = check_parents(batch); !s.is_ok()) return s;
-  const int64_t vocabulary = base_->shape().vocabulary;
+  const int64_t vocabulary = shared_->base->shape().vocabulary;
   for (int32_t id : batch.ids)
     if (id < 0 || id >= vocabulary)
       return refuse("token id " + std::to_string(id) + " is outside the vocabulary of " + std::to_string(vocabulary),
@@ -165,7 +195,7 @@ Status Session::check_parents(const Batch& batch) const {
   if (batch.parents.empty()) return Status::ok();
   const std::string fix = "Lay examples out as a tree, parents first, in one pass.";
   if (batch.parents.size() != batch.lengths.size()) return refuse("parents have another length than lengths", fix);
-  if (static_cast<int64_t>(batch.ids.size()) > options_.rows_per_pass)
+  if (static_cast<int64_t>(batch.ids.size()) > shared_->options.rows_per_pass)
     return refuse("a batch with parents has " + std::to_string(batch.ids.size()) + " rows", fix);
   std::vector<int32_t> above;  // the way from a root to the example before
   std::vector<int64_t> ends;   // positions after each of them
@@ -180,9 +210,9 @@ Status Session::check_parents(const Batch& batch) const {
     if (static_cast<int64_t>(above.size()) > kMostAbove)
       return refuse("an example has " + std::to_string(above.size()) + " examples above it", fix);
     const int64_t end = (ends.empty() ? 0 : ends.back()) + batch.lengths[i];
-    if (end > options_.longest_example)
+    if (end > shared_->options.longest_example)
       return refuse("an example ends at position " + std::to_string(end),
-                    "Cut examples to longestExample = " + std::to_string(options_.longest_example) + ".");
+                    "Cut examples to longestExample = " + std::to_string(shared_->options.longest_example) + ".");
     above.push_back(static_cast<int32_t>(i));
     ends.push_back(end);
   }
@@ -190,7 +220,7 @@ Status Session::check_parents(const Batch& batch) const {
 }
 
 std::vector<OperationProfile> Session::take_profile() {
-  return profiled_ == nullptr ? std::vector<OperationProfile>() : profiled_->take();
+  return shared_->profiled == nullptr ? std::vector<OperationProfile>() : shared_->profiled->take();
 }
 
 }  // namespace oneround

@@ -1,4 +1,5 @@
-// One training or scoring session: parameters, optimizer state, activations, threads. One job at a time.
+// Training or scoring of one client: its parameters and optimizer state, and the buffers and threads that it may share
+// with sessions beside it. One job at a time for all that share.
 #pragma once
 
 #include <atomic>
@@ -26,6 +27,7 @@ struct SessionOptions {
   bool profile = false;    // measure every operation of gradients, steps and evaluations
   // Room for what a strategy adds to the gradient (train/local_terms.h): parameters to stay near, a correction.
   bool anchored = false, corrected = false;
+  int64_t clients = 1;  // most sessions that step together; the budget counts the parameters of all
 };
 
 struct MemoryBudget {
@@ -60,20 +62,37 @@ struct StepResult {
   double gradient_norm = 0;
 };
 
+class Session;
+
+// One session's part of a step that several take together.
+struct SessionStep {
+  Session* session = nullptr;
+  const Batch* batch = nullptr;
+  StepOptions options;
+  StepResult result;
+};
+
 class Session {
  public:
   static Status create(std::shared_ptr<const BaseWeights> base, SessionOptions options, std::unique_ptr<Session>* out);
   // What create() would take, without taking it.
   static Status budget_of(std::shared_ptr<const BaseWeights> base, SessionOptions options, MemoryBudget* out);
 
-  const MemoryBudget& budget() const { return budget_; }
-  Compute compute() const { return options_.compute; }
+  // Another client's session over the same base, overlay, buffers and threads, with parameters (zero) and optimizer
+  // state of its own. Refused where whole tensors train: their products cannot be shared.
+  Status beside(std::unique_ptr<Session>* out) const;
+  bool is_beside(const Session& other) const { return shared_ == other.shared_; }
+
+  const MemoryBudget& budget() const { return shared_->budget; }
+  Compute compute() const { return shared_->options.compute; }
   // Operations since the last call; empty where nothing is measured.
   std::vector<OperationProfile> take_profile();
   Parameters& parameters() { return *parameters_; }
   const Parameters& parameters() const { return *parameters_; }
-  const Backend& backend() const { return profiled_ == nullptr ? backend_->table() : profiled_->table(); }
-  const BaseWeights& base() const { return *base_; }
+  const Backend& backend() const {
+    return shared_->profiled == nullptr ? shared_->backend->table() : shared_->profiled->table();
+  }
+  const BaseWeights& base() const { return *shared_->base; }
   void load_base();
   // Null where the session was not opened with it; else as many numbers as there are parameters.
   float* anchor() { return anchor_.empty() ? nullptr : anchor_.data(); }
@@ -83,6 +102,10 @@ class Session {
   Status check(const Batch& batch) const;
   Status check_parents(const Batch& batch) const;
   Status step(const Batch& batch, const StepOptions& options, const std::atomic<bool>& abort, StepResult* out);
+  // One step of each of several sessions beside each other, at most `clients`, each once: what is frozen is computed
+  // for the examples of all at once. Each has the bits of a step alone; where one fails, none has stepped.
+  static Status check_together(std::span<const SessionStep> steps);
+  static Status step_together(std::span<SessionStep> steps, const std::atomic<bool>& abort);
   Status gradient(const Batch& batch, uint32_t seed, const std::atomic<bool>& abort, StepResult* out);
   // Summed loss and labelled tokens of each example.
   Status evaluate(const Batch& batch, const std::atomic<bool>& abort, std::vector<double>* losses,
@@ -99,26 +122,49 @@ class Session {
   Status logits(const Batch& batch, const std::atomic<bool>& abort, std::vector<float>* out);
 
  private:
+  // What sessions beside each other share.
+  struct Shared {
+    std::shared_ptr<const BaseWeights> base;
+    SessionOptions options;
+    std::shared_ptr<Parameters> first;  // the decoder is bound to its slots
+    std::unique_ptr<CpuBackend> backend;
+    std::unique_ptr<ProfiledBackend> profiled;
+    std::unique_ptr<Decoder> decoder;
+    KvCache cache;
+    std::vector<Segment> segments;
+    std::vector<PassClient> clients;
+    std::vector<RowGroup> groups;
+    std::vector<double> row_losses;
+    MemoryBudget budget;
+
+    Status bind();
+  };
+  // Whose the examples of a batch are: up to `end`, from where the owner before ends.
+  struct Owner {
+    const Session* session;
+    size_t end;
+    const uint32_t* dropout_seed;
+    float d_loss;
+  };
+
   static Status plan(std::shared_ptr<const BaseWeights> base, SessionOptions options, std::unique_ptr<Session>* out);
-  // Calls pass(first row, segments) for runs of whole examples of at most rows_per_pass rows.
-  template <class Pass>
-  Status for_passes(const Batch& batch, const Pass& pass);
+  // This session's own buffers.
+  Status allocate();
+  // Calls run(first row, first example, first owner, pass) for runs of whole examples of at most rows_per_pass rows.
+  template <class Run>
+  Status for_passes(const Batch& batch, std::span<const Owner> owners, const Run& run);
+  // The same for a batch of this session alone, without dropout or gradient.
+  template <class Run>
+  Status for_passes(const Batch& batch, const Run& run);
+  // Gradients of all, each in its session's own buffer.
+  static Status gradients(std::span<SessionStep> steps, const std::atomic<bool>& abort);
   void optimize(const StepOptions& options, double gradient_norm);
   // The strategy's terms on top of the data's gradient, and its norm again.
   Status add_local_terms(const StepOptions& options, StepResult* out);
 
-  std::shared_ptr<const BaseWeights> base_;
-  SessionOptions options_;
-  std::unique_ptr<Parameters> parameters_;
-
-  std::unique_ptr<CpuBackend> backend_;
-  std::unique_ptr<ProfiledBackend> profiled_;
-  std::unique_ptr<Decoder> decoder_;
-  KvCache cache_;
-  std::vector<Segment> segments_;
-  std::vector<double> row_losses_;
+  std::shared_ptr<Shared> shared_;
+  std::shared_ptr<Parameters> parameters_;
   std::vector<float> anchor_, correction_;
-  MemoryBudget budget_;
 };
 
 }  // namespace oneround

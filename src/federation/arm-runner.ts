@@ -5,14 +5,15 @@ import type { Model } from '../model/open.js'
 import type { RunFolder } from '../run/folder.js'
 import { dropCheckpoint } from '../train/checkpoint.js'
 import { checkAborted, type JobOptions } from '../train/job.js'
-import { SessionPool } from '../train/session.js'
+import { JointSessions, type JointVisit, jointShape } from '../train/joint.js'
+import { type OpenOptions, SessionPool } from '../train/session.js'
 import { initialStart, type Start } from '../train/start.js'
 import { decodeUpdate } from '../update/decode.js'
 import { type Plan, planText } from '../update/plan.js'
 import { openUpdate } from '../update/update.js'
 import { type Arm, type ArmName, type ArmShape, horizonOf, LEAK, planOfArm, shapeOf } from './arms.js'
 import { clientUpdate, type VisitOptions } from './client.js'
-import { runFederated } from './federated.js'
+import { isAsynchronous, runFederated } from './federated.js'
 import { judge } from './judge.js'
 import { eachLimited } from './limited.js'
 import type { Conditions } from './participation.js'
@@ -31,6 +32,8 @@ export interface ArmRunnerOptions {
   conditions: Conditions
   threads: number
   concurrency: number
+  /** most clients that step together; 1: each alone; undefined: as many as pays */
+  clientBatching: number | undefined
   job: JobOptions
   checkpointSeconds: number | undefined
 }
@@ -39,15 +42,17 @@ export interface ArmRunnerOptions {
 export class ArmRunner implements Disposable {
   readonly #o: ArmRunnerOptions
   readonly #sessions: SessionPool
+  readonly #open: OpenOptions
   readonly #heldOut: Map<string, Dataset>
   readonly #adapters = new Map<ArmName, Adapter>()
 
   constructor(o: ArmRunnerOptions) {
     this.#o = o
-    this.#sessions = new SessionPool(o.base, o.concurrency, {
+    this.#open = {
       sessions: o.concurrency,
       onMemory: (notice) => void o.folder?.metrics.append({ event: 'memory', ...notice }).catch(() => undefined),
-    })
+    }
+    this.#sessions = new SessionPool(o.base, o.concurrency, this.#open)
     this.#heldOut = new Map([...o.datasets].map(([name, data]) => [name, data.heldOut(o.plan.data.heldOut).heldOut]))
   }
 
@@ -92,8 +97,9 @@ export class ArmRunner implements Disposable {
     const kept = `1x${shape.epochs}${isLocal ? ':fedavg' : ''}`
     const start = initialStart(armPlan)
     const sent = new Map<string, Sent>()
-    await eachLimited(this.#names(), this.#o.concurrency, this.#o.job.signal, async (client, signal) => {
-      sent.set(client, await this.#update(kept, armPlan, client, start, signal))
+    using side = this.#sideBySide(armPlan)
+    await eachLimited(this.#names(), side.concurrency, this.#o.job.signal, async (client, signal) => {
+      sent.set(client, await this.#update(kept, armPlan, client, start, signal, {}, side.joint))
     })
     const arms: Arm[] = []
     for (const [client, { source, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -138,16 +144,18 @@ export class ArmRunner implements Disposable {
     const clients = this.#names()
     const shape = shapeOf(name) as ArmShape
     const armPlan = planOfArm(plan, shape)
+    using side = this.#sideBySide(armPlan, shape.leak)
     const { aggregate, bytesUp, bytesOfStarts, seconds, clock } = await runFederated(name, {
       plan: armPlan,
       clients,
       conditions: this.#o.conditions,
-      concurrency: this.#o.concurrency,
+      concurrency: side.concurrency,
       threads: this.#o.threads,
       signal: this.#o.job.signal,
       leak: shape.leak,
       store,
-      updateOf: (client, start, signal, beside) => this.#update(name, armPlan, client, start, signal, beside),
+      updateOf: (client, start, signal, beside) =>
+        this.#update(name, armPlan, client, start, signal, beside, side.joint),
       event: (event) => this.#event(event),
       judge: async (adapter) => (await this.#judge(name, adapter)).overall.loss,
     })
@@ -161,6 +169,18 @@ export class ArmRunner implements Disposable {
     return [{ name, ...told, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
   }
 
+  /** How many of an arm's clients train side by side: in sessions of their own, or stepping together where that pays. */
+  #sideBySide(plan: Plan, leak?: boolean): Disposable & { concurrency: number; joint?: JointSessions } {
+    const { base, datasets, threads, concurrency, clientBatching, job } = this.#o
+    const isAlone = concurrency > 1 || clientBatching === 1 || leak === true || isAsynchronous(plan)
+    const shape = isAlone
+      ? undefined
+      : jointShape(base, [...datasets.values()], plan, { threads, recompute: job.recompute, most: clientBatching })
+    if (shape === undefined) return { concurrency, [Symbol.dispose]: () => undefined }
+    const joint = new JointSessions(base, shape, this.#open)
+    return { concurrency: shape.clients, joint, [Symbol.dispose]: () => joint[Symbol.dispose]() }
+  }
+
   /** A client's update of a round: the one that is kept, else by training. */
   async #update(
     arm: string,
@@ -169,11 +189,13 @@ export class ArmRunner implements Disposable {
     start: Start,
     signal: AbortSignal,
     beside: Beside = {},
+    joint?: JointSessions,
   ): Promise<Sent> {
     const kept = await this.#o.store.update(arm, start.round, client)
     if (kept) return kept
     const more = { ...beside, optimizer: await this.#optimizer(arm, plan, client, start.round) }
-    return this.#train(arm, plan, client, this.#o.datasets.get(client) as Dataset, start, signal, more)
+    const data = this.#o.datasets.get(client) as Dataset
+    return this.#train(arm, plan, client, data, start, signal, more, joint?.visit())
   }
 
   /** The optimizer's state that a client kept of its last visit; where the plan resets it, none. */
@@ -194,6 +216,7 @@ export class ArmRunner implements Disposable {
     start: Start,
     signal: AbortSignal | undefined,
     more: Pick<VisitOptions, 'orderOf' | 'control' | 'correction' | 'optimizer'> = {},
+    visit?: JointVisit,
   ): Promise<Sent> {
     checkAborted(signal)
     const { base, store, job, concurrency, threads } = this.#o
@@ -205,7 +228,7 @@ export class ArmRunner implements Disposable {
       signal,
       threads: Math.max(1, Math.floor(threads / concurrency)),
       recompute: job.recompute,
-      sessions: this.#sessions,
+      sessions: visit ?? this.#sessions,
       checkpoint,
       keepCheckpoint: true,
       checkpointSeconds: this.#o.checkpointSeconds,
@@ -226,7 +249,7 @@ export class ArmRunner implements Disposable {
       onEvaluation: (record) => this.#event({ event: 'evaluation', arm, ...who, round: start.round, ...record }),
       ...more,
     })
-    const seconds = (performance.now() - began) / 1000
+    const seconds = (performance.now() - began) / 1000 - (visit?.waited ?? 0)
     const { bytes } = visited
     const { info } = decodeUpdate(bytes, 'The update')
     const sent = await store.keepUpdate(arm, start.round, client, visited, seconds)

@@ -23,6 +23,12 @@ export interface SimulateOptions extends JobOptions {
   resume?: boolean | undefined
   /** clients that train at once, sharing the threads; the result has the same bits for any number. Default 1 */
   concurrency?: number | undefined
+  /**
+   * most clients that take their steps together: what is frozen is computed once for all their rows, and the result has
+   * the same bits. 1: each alone. Default: as many as fill a step of 256 tokens, where clients' own steps are smaller and
+   * the memory is there; with `concurrency` above 1, each alone
+   */
+  clientBatching?: number | undefined
   /** what happens to the simulated clients: dropouts, unequal speed, a deadline; default: nothing */
   conditions?: Partial<Conditions> | undefined
   /** how often a client's unfinished training is kept, default 30 */
@@ -46,7 +52,8 @@ export async function simulate(
   checkArmPlans(plan, compare)
   const conditions = checkConditions(o.conditions ?? {})
   checkHorizon(plan, compare)
-  const concurrency = checkConcurrency(o.concurrency ?? 1)
+  const concurrency = checkCount('concurrency', o.concurrency ?? 1)
+  const clientBatching = o.clientBatching === undefined ? undefined : checkCount('clientBatching', o.clientBatching)
   const threads = threadsOf(o)
   const datasets = checkClients(clients, plan)
   await checkBase(base, plan)
@@ -77,6 +84,7 @@ export async function simulate(
       conditions,
       threads,
       concurrency,
+      clientBatching,
       job: o,
       checkpointSeconds: o.checkpointSeconds,
     })
@@ -167,10 +175,10 @@ async function checkSame(folder: RunFolder | undefined, conditions: Conditions):
   }
 }
 
-function checkConcurrency(concurrency: number): number {
-  if (Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= 1024) return concurrency
-  throw new OneroundError('ARGUMENT', 'concurrency is not a count.', {
-    found: String(concurrency),
+function checkCount(name: string, count: number): number {
+  if (Number.isSafeInteger(count) && count >= 1 && count <= 1024) return count
+  throw new OneroundError('ARGUMENT', `${name} is not a count.`, {
+    found: String(count),
     expected: '1 to 1024',
     fix: 'Leave it out, or give a small whole number.',
   })

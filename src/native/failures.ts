@@ -51,6 +51,7 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
   return {
     cpu: guardedCall(binding.cpu as Call) as NativeBinding['cpu'],
     memoryBudget: guardedCall(binding.memoryBudget as Call) as NativeBinding['memoryBudget'],
+    stepTogether: guardedCall(binding.stepTogether as Call) as NativeBinding['stepTogether'],
     orthonormal: guardedCall(binding.orthonormal as Call) as NativeBinding['orthonormal'],
     random: guardedCall(binding.random as Call) as NativeBinding['random'],
     factorizeSum: guardedCall(binding.factorizeSum as Call) as NativeBinding['factorizeSum'],

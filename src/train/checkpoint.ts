@@ -3,9 +3,9 @@ import { rm } from 'node:fs/promises'
 import { z } from 'zod'
 import { OneroundError } from '../errors.js'
 import { readSafetensors, type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
-import type { NativeSession } from '../native/binding/session.js'
 import { writeAtomic } from '../run/atomic.js'
 import type { EvaluationRecord, EvaluationState } from './evaluations.js'
+import type { TrainingSession } from './session.js'
 
 /**
  * What says whose checkpoint this is: plan hash, client, round, hash of the start, digest of the data. All of it
@@ -60,7 +60,7 @@ export async function saveCheckpoint(
 
 /** The state of a session after `stepsDone` steps of the loop. */
 export function captureState(
-  session: NativeSession,
+  session: TrainingSession,
   stepsDone: number,
   numbers: Record<string, number>,
   evaluations?: EvaluationState,
@@ -70,7 +70,7 @@ export function captureState(
 }
 
 /** Puts a state into a session; a run that goes on from it is bit-equal with one that never stopped. */
-export function restoreState(session: NativeSession, state: CheckpointState): void {
+export function restoreState(session: TrainingSession, state: CheckpointState): void {
   session.setParameters(state.parameters)
   session.setOptimizerState({ first: state.first, second: state.second, steps: state.optimizerSteps })
 }

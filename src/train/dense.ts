@@ -2,14 +2,14 @@
 import { countOf, type DenseDelta } from '../adapter/dense.js'
 import type { Model } from '../model/open.js'
 import { type BaseTensor, baseTensors, type TensorShape, turn } from '../model/tensors.js'
-import type { NativeSession } from '../native/binding/session.js'
+import type { TrainingSession } from './session.js'
 
 /**
  * Dense slots take the base's numbers plus the deltas, each sum rounded to f32 once. `tensors` are the session's dense
  * slots in their order, before all others.
  */
 export function loadDense(
-  session: NativeSession,
+  session: TrainingSession,
   base: Model,
   tensors: readonly TensorShape[],
   dense: readonly DenseDelta[],
@@ -28,7 +28,7 @@ export function loadDense(
  * @param loadStart puts the start back into the session
  */
 export function readDense(
-  session: NativeSession,
+  session: TrainingSession,
   base: Model,
   tensors: readonly TensorShape[],
   loadStart: () => void,

@@ -1,5 +1,5 @@
-import type { NativeSession } from '../native/binding/session.js'
 import type { TrainOptions } from '../update/plan.js'
+import type { TrainingSession } from './session.js'
 
 /** A look at the client's own held-out part while it trains. */
 export interface EvaluationRecord {
@@ -50,7 +50,7 @@ export class Evaluations {
   /** Looks where it is time to, once; true: the training ends here. `lossOf` judges the session's parameters. */
   async after(
     stepsDone: number,
-    session: NativeSession,
+    session: TrainingSession,
     lossOf: () => Promise<number | undefined>,
     onEvaluation?: (record: EvaluationRecord) => void | Promise<void>,
   ): Promise<boolean> {
@@ -67,7 +67,7 @@ export class Evaluations {
   }
 
   /** The loss that stands for what is sent, where a look has already found it. */
-  finish(session: NativeSession): number | undefined {
+  finish(session: TrainingSession): number | undefined {
     if (this.#best !== undefined) {
       session.setParameters(this.#best)
       return this.#records.findLast(({ best }) => best)?.loss

@@ -1,9 +1,9 @@
 import type { Batch } from '../native/binding/batch.js'
-import type { NativeSession } from '../native/binding/session.js'
 import type { StepOptions } from '../native/binding/step.js'
 import { aborted, checkAborted } from './job.js'
 import { learningRateAt, type Schedule } from './schedule.js'
 import { dropoutSeed } from './seeds.js'
+import type { TrainingSession } from './session.js'
 
 /** One optimizer step, as it is reported. */
 export interface StepRecord {
@@ -22,7 +22,7 @@ export interface StepRecord {
 }
 
 export interface LocalJob {
-  session: NativeSession
+  session: TrainingSession
   /** the batch of a step, from 0 in this round, the same whenever it is asked; undefined: nothing to learn from */
   batchOf(step: number): Batch | undefined | Promise<Batch | undefined>
   /** of this round, and those that a checkpoint already holds */
@@ -73,7 +73,7 @@ export async function runSteps(job: LocalJob): Promise<void> {
   }
 }
 
-async function stepOnce(session: NativeSession, batch: Batch, options: StepOptions, signal?: AbortSignal) {
+async function stepOnce(session: TrainingSession, batch: Batch, options: StepOptions, signal?: AbortSignal) {
   try {
     return await session.step(batch, options)
   } catch (error) {

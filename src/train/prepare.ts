@@ -54,20 +54,13 @@ export function prepare(
   const stepsBefore = ends(start.round - 1)
   const steps = ends(start.round) - stepsBefore
   if (steps === 0) throw emptyRound(start.round, train.epochs, perEpoch)
-  const proximal = plan.strategy?.name === 'fedprox' ? plan.strategy.mu : 0
+  const proximal = proximalOf(plan)
   return {
     training,
     heldOut,
     shape,
     session: {
-      slots: planSlots(plan),
-      overlay: start.frozen,
-      threads,
-      compute: computeOf(train.compute),
-      ...shape,
-      training: true,
-      ...(recompute === undefined ? {} : { recompute }),
-      ...(proximal > 0 ? { anchored: true } : {}),
+      ...sessionOptions(plan, start.frozen, shape, threads, recompute),
       ...(corrected ? { corrected: true } : {}),
     },
     perStep,
@@ -82,6 +75,30 @@ export function prepare(
       totalSteps: ends(plan.rounds),
     },
   }
+}
+
+/** What a plan asks of a session, whoever trains in it. */
+export function sessionOptions(
+  plan: Plan,
+  overlay: SessionOptions['overlay'],
+  shape: PassShape,
+  threads: number,
+  recompute?: boolean,
+): SessionOptions {
+  return {
+    slots: planSlots(plan),
+    overlay,
+    threads,
+    compute: computeOf(plan.train.compute),
+    ...shape,
+    training: true,
+    ...(recompute === undefined ? {} : { recompute }),
+    ...(proximalOf(plan) > 0 ? { anchored: true } : {}),
+  }
+}
+
+function proximalOf({ strategy }: Plan): number {
+  return strategy?.name === 'fedprox' ? strategy.mu : 0
 }
 
 function emptyRound(round: number, epochs: number, perEpoch: number): OneroundError {

@@ -1,8 +1,8 @@
 import { toBatch } from '../data/batches.js'
 import type { Example } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
-import type { NativeSession } from '../native/binding/session.js'
 import { aborted, checkAborted } from './job.js'
+import type { TrainingSession } from './session.js'
 
 /** How well a model says a text. */
 export interface Score {
@@ -50,7 +50,7 @@ export interface ScoreOptions {
  * without regard to its neighbours and all are added in double in the order given, so batching changes no bit.
  */
 export async function sumLosses(
-  session: NativeSession,
+  session: TrainingSession,
   examples: readonly Example[],
   o: ScoreOptions,
 ): Promise<LossSum> {

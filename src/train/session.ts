@@ -20,17 +20,42 @@ export function openSession(base: Model, options: SessionOptions, o: OpenOptions
   return new binding.Session(base.weights, fitted.options)
 }
 
+/** What training uses of a session. */
+export type TrainingSession = Pick<
+  NativeSession,
+  | 'parameterCount'
+  | 'parameters'
+  | 'setParameters'
+  | 'setAnchor'
+  | 'setCorrection'
+  | 'addParameters'
+  | 'loadBase'
+  | 'optimizerState'
+  | 'setOptimizerState'
+  | 'resetOptimizer'
+  | 'step'
+  | 'evaluate'
+  | 'abort'
+>
+
+/** Lends sessions for one client's training each. */
+export interface SessionLender {
+  /** A session for these options; its state is whatever the last owner left. */
+  acquire(options: SessionOptions): TrainingSession
+  release(session: TrainingSession): void
+}
+
 /**
  * Sessions are expensive (an arena and threads), so clients that train one after another on one machine may share
  * one. Only memory is shared: whoever takes a session sets its parameters and its optimizer state before the first
  * step, and no client's numbers reach another one. Sessions are equal when all of their options are; the overlay is
  * compared by identity, because it is the same object for all clients of a round.
  */
-export class SessionPool implements Disposable {
+export class SessionPool implements SessionLender, Disposable {
   readonly #base: Model
   readonly #open: OpenOptions
-  readonly #idle: { options: SessionOptions; session: NativeSession }[] = []
-  readonly #busy = new Map<NativeSession, SessionOptions>()
+  readonly #idle: Owned[] = []
+  readonly #busy = new Map<TrainingSession, Owned>()
   readonly #most: number
   #closed = false
 
@@ -41,29 +66,27 @@ export class SessionPool implements Disposable {
     this.#open = open
   }
 
-  /** A session of exactly these options; its state is whatever the last owner left. */
   acquire(options: SessionOptions): NativeSession {
     if (this.#closed) throw new OneroundError('CLOSED', 'The pool of sessions is closed.', { fix: 'Make a new pool.' })
     const at = this.#idle.findIndex((entry) => sameOptions(entry.options, options))
-    let session: NativeSession
-    if (at >= 0) session = (this.#idle.splice(at, 1)[0] as { session: NativeSession }).session
-    else {
+    let owned = this.#idle.splice(at, at < 0 ? 0 : 1)[0]
+    if (owned === undefined) {
       // Idle sessions of another shape go first: they hold memory that the new one may need.
       while (this.#idle.length > 0 && this.#idle.length + this.#busy.size >= this.#most)
         this.#idle.shift()?.session.close()
       const sessions = Math.max(1, (this.#open.sessions ?? 1) - this.#busy.size)
-      session = openSession(this.#base, options, { ...this.#open, sessions })
+      owned = { options, session: openSession(this.#base, options, { ...this.#open, sessions }) }
     }
-    this.#busy.set(session, options)
-    return session
+    this.#busy.set(owned.session, owned)
+    return owned.session
   }
 
-  release(session: NativeSession): void {
-    const options = this.#busy.get(session)
-    if (options === undefined) return
+  release(session: TrainingSession): void {
+    const owned = this.#busy.get(session)
+    if (owned === undefined) return
     this.#busy.delete(session)
-    if (this.#closed) session.close()
-    else this.#idle.push({ options, session })
+    if (this.#closed) owned.session.close()
+    else this.#idle.push(owned)
   }
 
   /** Closes all idle sessions now and busy ones at their release. */
@@ -77,7 +100,13 @@ export class SessionPool implements Disposable {
   }
 }
 
-function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
+interface Owned {
+  options: SessionOptions
+  session: NativeSession
+}
+
+/** Whether one session may be used for the other's options. */
+export function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
   if (
     a.threads !== b.threads ||
     a.compute !== b.compute ||
@@ -88,7 +117,8 @@ function sameOptions(a: SessionOptions, b: SessionOptions): boolean {
     a.cache !== b.cache ||
     a.sequences !== b.sequences ||
     a.anchored !== b.anchored ||
-    a.corrected !== b.corrected
+    a.corrected !== b.corrected ||
+    a.clients !== b.clients
   )
     return false
   return (a.overlay === b.overlay || (a.overlay.length === 0 && b.overlay.length === 0)) && sameSlots(a.slots, b.slots)

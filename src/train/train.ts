@@ -10,7 +10,7 @@ import { type JobOptions, threadsOf } from './job.js'
 import type { StepRecord } from './local.js'
 import type { MemoryNotice } from './memory.js'
 import { checkBase, prepare } from './prepare.js'
-import { SessionPool } from './session.js'
+import { type SessionLender, SessionPool } from './session.js'
 import { type Start, startOfRound } from './start.js'
 import { trainIn } from './training.js'
 
@@ -30,8 +30,8 @@ export interface TrainJobOptions extends JobOptions {
   onStep?: ((record: StepRecord) => void | Promise<void>) | undefined
   /** told of each look at the held-out part that plan.train.evaluateEvery asks for */
   onEvaluation?: ((record: EvaluationRecord) => void | Promise<void>) | undefined
-  /** lends its session; memory is shared, no number is. Without it a session is made and closed here */
-  sessions?: SessionPool | undefined
+  /** lends the session; memory is shared, no number is. Without it a session is made and closed here */
+  sessions?: SessionLender | undefined
   /** the moments of the client's last round, where the plan keeps them; default: none */
   optimizerState?: OptimizerState | undefined
   /** is added to every gradient, flat as the parameters: SCAFFOLD's c - c_i */
@@ -81,13 +81,13 @@ export async function trainFrom(
   o: TrainJobOptions,
 ): Promise<Update> {
   const prepared = prepare(data, plan, start, threadsOf(o), o.recompute, o.correction !== undefined)
-  const pool = o.sessions ?? new SessionPool(base, 1, { onMemory: o.onMemory })
-  const session = pool.acquire(prepared.session)
+  using own = o.sessions ? undefined : new SessionPool(base, 1, { onMemory: o.onMemory })
+  const lender = o.sessions ?? (own as SessionPool)
+  const session = lender.acquire(prepared.session)
   try {
     return await trainIn(session, prepared, base, data, plan, start, o)
   } finally {
-    pool.release(session)
-    if (o.sessions === undefined) pool.close()
+    lender.release(session)
   }
 }
 

@@ -4,7 +4,6 @@ import { makeAdapter } from '../adapter/adapter.js'
 import { order } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
 import type { Model } from '../model/open.js'
-import type { NativeSession } from '../native/binding/session.js'
 import type { Plan } from '../update/plan.js'
 import { planSha256 } from '../update/plan.js'
 import { makeUpdate, shareable, type Trained, type Update, type UpdateInfo } from '../update/update.js'
@@ -18,13 +17,14 @@ import { runSteps } from './local.js'
 import { optimizerOf } from './optimizer.js'
 import type { Prepared } from './prepare.js'
 import { meanLoss, sumLosses } from './score.js'
+import type { TrainingSession } from './session.js'
 import { sharedParameters, sharedTrained } from './shared.js'
 import { flatten, unflatten } from './slots.js'
 import type { Start } from './start.js'
 import type { TrainJobOptions } from './train.js'
 
 export async function trainIn(
-  session: NativeSession,
+  session: TrainingSession,
   prepared: Prepared,
   base: Model,
   data: Dataset,
@@ -109,7 +109,7 @@ export async function trainIn(
 }
 
 /** Sets everything that a session carries from step to step: nothing of its last owner is left. */
-function loadStart(session: NativeSession, base: Model, plan: Plan, start: Start): void {
+function loadStart(session: TrainingSession, base: Model, plan: Plan, start: Start): void {
   const { trainable } = plan.train
   if (trainable.kind === 'full') loadDense(session, base, trainable.tensors, start.dense)
   else if (trainable.kind === 'lora') session.setParameters(flatten(start.trained.layers))
@@ -118,7 +118,7 @@ function loadStart(session: NativeSession, base: Model, plan: Plan, start: Start
 }
 
 /** What the update holds: factors as they are, whole tensors by what training changed. */
-function trainedIn(session: NativeSession, base: Model, plan: Plan, start: Start): Trained {
+function trainedIn(session: TrainingSession, base: Model, plan: Plan, start: Start): Trained {
   const { trainable } = plan.train
   if (trainable.kind === 'lora') return { kind: 'lora', adapter: unflatten(plan.layers, session.parameters()) }
   if (trainable.kind !== 'full') return sharedTrained(plan, session.parameters())

@@ -39,6 +39,7 @@ void backend_rows(oneround::test::Table& table) {
   linear_row_each_rows(table);
   linear_row_rows(table);
   linear_gradient_rows(table);
+  kept_rows(table);
   linear_parts_rows(table);
   // In bf16 only products differ.
   if (table.isa().find('+') != std::string::npos) return scratch_rows(table);

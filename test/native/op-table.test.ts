@@ -60,6 +60,8 @@ describe('op table', () => {
         'linear_d_w',
         'linear_parts',
         'linear_parts_d_x',
+        'keep_rounded',
+        'take_kept',
         'copy',
         'rope',
         'attention',

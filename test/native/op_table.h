@@ -75,6 +75,7 @@ void linear_rows(Table& table);
 void linear_row_each_rows(Table& table);
 void linear_row_rows(Table& table);
 void linear_gradient_rows(Table& table);
+void kept_rows(Table& table);
 void linear_parts_rows(Table& table);
 void weight_rows(Table& table);
 void norm_rows(Table& table);

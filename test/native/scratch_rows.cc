@@ -68,15 +68,18 @@ Outcome everything(const Backend& b, const Bounds& bounds) {
   std::vector<double> losses(static_cast<size_t>(m) + 1);
 
   Floats factor = Floats::normal(3, k, random), part_y(m, k), part_u(m, 3), part_z(m, k);
-  const LinearPart parts[] = {
-      {w.view(), part_y.view(), weight_of(factor.view()), Weight{factor.data(), Type::f32, k, 3}, part_u.view(), 0.5f},
-      {w.view(), part_z.view(), {}, {}, {}, 0}};
+  const LinearFactors factors[] = {{weight_of(factor.view()), Weight{factor.data(), Type::f32, k, 3}},
+                                   {weight_of(factor.view()), Weight{factor.data(), Type::f32, k, 3}}};
+  const LinearPart parts[] = {{w.view(), part_y.view(), factors, part_u.view(), 0.5f},
+                              {w.view(), part_z.view(), nullptr, {}, 0}};
+  const RowGroup both[] = {{0, m / 2}, {m / 2, m - m / 2}};
+  const RowGroups groups{both, 2};
   const int64_t before = allocations;
   b.linear(b.self, x.view(), w.view(), y.view(), 1, false);
   b.linear_d_x(b.self, d_y.view(), w.view(), d_x.view(), 1, false);
   b.linear_d_w(b.self, d_y.view(), x.view(), d_w.view(), 1, segments);
-  b.linear_parts(b.self, x.view(), parts, std::size(parts));
-  b.linear_parts_d_x(b.self, parts, std::size(parts), d_x.view(), true);
+  b.linear_parts(b.self, x.view(), parts, std::size(parts), groups);
+  b.linear_parts_d_x(b.self, parts, std::size(parts), d_x.view(), true, groups);
   b.rms_norm(b.self, x.view(), weight.data(), 1e-5f, normed.view(), inv_rms.data());
   b.rms_norm_again(b.self, x.view(), weight.data(), inv_rms.data(), again.view());
   b.rms_norm_backward(b.self, x.view(), weight.data(), inv_rms.data(), d_y.view(), d_x.view(), d_weight.data(),

@@ -29,6 +29,8 @@ export interface SessionOptions {
   anchored?: boolean
   /** room for `setCorrection`; default false */
   corrected?: boolean
+  /** most sessions that step together (`stepTogether`), default 1; the budget counts the parameters of all of them */
+  clients?: number
 }
 
 /** Bytes that a session will hold, before it is made. */
@@ -99,6 +101,18 @@ interface OperationProfile {
 }
 
 export interface SessionBinding {
-  Session: new (weights: NativeWeights, options: SessionOptions) => NativeSession
+  Session: {
+    new (weights: NativeWeights, options: SessionOptions): NativeSession
+    /**
+     * Another client's session beside one: over the same base, overlay, buffers and threads, with parameters (zero) and
+     * optimizer state of its own. Of all sessions beside each other one job runs at a time. Not where whole tensors train.
+     */
+    new (beside: NativeSession): NativeSession
+  }
   memoryBudget(weights: NativeWeights, options: SessionOptions): MemoryBudget
+  /**
+   * One step of each of these sessions beside each other, at most `clients` of them: products with what is frozen are
+   * computed for the rows of all at once. Each gets the bits of its step alone; where one fails, none has stepped.
+   */
+  stepTogether(sessions: NativeSession[], batches: Batch[], options: StepOptions[]): Promise<StepResult[]>
 }

@@ -21,7 +21,13 @@ function record(index: number): FederationRecord {
     features: {
       client: shared,
       updates: { ...shared, meanCosine: suffices ? 0.9 : 0.2, retention: 0.8, logRank: 1 },
-      losses: { ...shared, meanCosine: suffices ? 0.9 : 0.2, retention: 0.8, lambda: 1, lambdaLoss: suffices ? 0 : 0.2 },
+      losses: {
+        ...shared,
+        meanCosine: suffices ? 0.9 : 0.2,
+        retention: 0.8,
+        lambda: 1,
+        lambdaLoss: suffices ? 0 : 0.2,
+      },
     },
     seconds: 1,
   }

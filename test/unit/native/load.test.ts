@@ -32,6 +32,7 @@ const named = {
   squaredNorms: true,
   Session: true,
   memoryBudget: true,
+  stepTogether: true,
   Probe: true,
   probeBudget: true,
   factorizeSum: true,
