@@ -24,22 +24,28 @@ void product_tile(int64_t count, const double* a, const double* b, double* c) {
     for (int v = 0; v < kProductVectors; v++) store_doubles(c + i * kProductColumns + v * kDoubles, sum[i][v]);
 }
 
-// grid[j] += round(factor * x[j]), ties to even, for |factor * x[j]| < 2^51. Adding 1.5 * 2^52 leaves the rounded
-// number in the low bits of the sum.
-void add_to_grid(const double* x, double factor, int64_t count, int64_t* grid) {
-  constexpr double kMagic = 6755399441055744.0;
-  constexpr int64_t kMagicBits = 0x4338000000000000;
-  const Doubles scale = set_doubles(factor), magic = set_doubles(kMagic);
-  int64_t j = 0;
-  for (; j + kDoubles <= count; j += kDoubles)
-    add_bits(grid + j, add_doubles(mul_doubles(load_doubles(x + j), scale), magic), kMagicBits);
-  for (; j < count; j++) {
-    const double shifted = x[j] * factor + kMagic;
-    int64_t bits;
-    std::memcpy(&bits, &shifted, sizeof bits);
-    grid[j] = static_cast<int64_t>(static_cast<uint64_t>(grid[j]) + static_cast<uint64_t>(bits) -
-                                   static_cast<uint64_t>(kMagicBits));
+// Adding 1.5 * 2^52 to a number below 2^51 leaves it rounded, ties to even, in the low bits of the sum.
+constexpr double kMagic = 6755399441055744.0;
+constexpr int64_t kMagicBits = 0x4338000000000000;
+
+// grid[i,j] += round(factor * sum_k a[k,i] b[k,j]) for |factor * sum| < 2^51; a, b as product_tile takes them, grid
+// [kProductRows, kProductColumns] with `stride` numbers from row to row. The sums never leave the registers.
+void product_to_grid(int64_t count, const double* a, const double* b, double factor, int64_t* grid, int64_t stride) {
+  Doubles sum[kProductRows][kProductVectors];
+  for (int i = 0; i < kProductRows; i++)
+    for (int v = 0; v < kProductVectors; v++) sum[i][v] = set_doubles(0);
+  for (int64_t k = 0; k < count; k++, a += kProductRows, b += kProductColumns) {
+    Doubles row[kProductVectors];
+    for (int v = 0; v < kProductVectors; v++) row[v] = load_doubles(b + v * kDoubles);
+    for (int i = 0; i < kProductRows; i++) {
+      const Doubles left = set_doubles(a[i]);
+      for (int v = 0; v < kProductVectors; v++) sum[i][v] = fma_exact(left, row[v], sum[i][v]);
+    }
   }
+  const Doubles scale = set_doubles(factor), magic = set_doubles(kMagic);
+  for (int i = 0; i < kProductRows; i++)
+    for (int v = 0; v < kProductVectors; v++)
+      add_bits(grid + i * stride + v * kDoubles, add_doubles(mul_doubles(sum[i][v], scale), magic), kMagicBits);
 }
 
 // y += factor * x in double, two roundings.

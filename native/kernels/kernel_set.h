@@ -47,7 +47,7 @@ void sgd(float* parameters, const float* gradient, float* velocity, int64_t coun
          float weight_decay, bool nesterov, float gradient_scale);
 
 void product_tile(int64_t count, const double* a, const double* b, double* c);
-void add_to_grid(const double* x, double factor, int64_t count, int64_t* grid);
+void product_to_grid(int64_t count, const double* a, const double* b, double factor, int64_t* grid, int64_t stride);
 void add_widened(const float* x, double factor, int64_t count, double* y);
 double add_widened_squares(const float* x, double factor, int64_t count, double* y);
 double sum_of_squares(const float* x, int64_t count);

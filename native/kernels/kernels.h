@@ -86,8 +86,9 @@ struct Kernels {
   // c[i,j] += sum_k a[k,i] b[k,j]; a [count][product_rows], b [count][product_columns], c [rows][columns]; all of a
   // and b must be f32 numbers
   void (*product_tile)(int64_t count, const double* a, const double* b, double* c);
-  // grid[j] += round(factor * x[j]) for |factor * x[j]| < 2^51
-  void (*add_to_grid)(const double* x, double factor, int64_t count, int64_t* grid);
+  // grid[i,j] += round(factor * sum_k a[k,i] b[k,j]) for |factor * sum| < 2^51; rows of the grid are `stride` apart
+  void (*product_to_grid)(int64_t count, const double* a, const double* b, double factor, int64_t* grid,
+                          int64_t stride);
   void (*add_widened)(const float* x, double factor, int64_t count, double* y);            // y += factor * x
   double (*add_widened_squares)(const float* x, double factor, int64_t count, double* y);  // and sum_j x[j]^2
   double (*sum_of_squares)(const float* x, int64_t count);

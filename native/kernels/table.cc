@@ -61,7 +61,7 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
     kProductRows,
     kProductColumns,
     ONEROUND_ISA::product_tile,
-    ONEROUND_ISA::add_to_grid,
+    ONEROUND_ISA::product_to_grid,
     ONEROUND_ISA::add_widened,
     ONEROUND_ISA::add_widened_squares,
     ONEROUND_ISA::sum_of_squares,

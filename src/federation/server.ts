@@ -79,14 +79,15 @@ async function sumRound(
 ): Promise<Summed> {
   const { round, sha256: startSha256 } = start
   const { kind } = plan.train.trainable
-  if (kind === 'full') {
-    const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, dense: start.dense })
+  const overlay = kind === 'full' ? [] : frozenFactors(start.overlay, start.dense)
+  const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay, dense: start.dense })
+  const isLast = round === plan.rounds
+  if (kind === 'full' || (isLast && !servesOwnStep(plan))) {
+    // One result is all that follows: no update is needed beside the aggregator.
     for (const source of updates) await aggregator.add(source)
-    const served = await aggregator.finish(round < plan.rounds ? {} : o.finish)
-    return { mean: async () => served.adapter, served: async () => served, weights: () => served.weights }
+    const result = await aggregator.finish(isLast ? o.finish : {})
+    return { mean: async () => result.adapter, served: async () => result, weights: () => result.weights }
   }
-  const overlay = frozenFactors(start.overlay, start.dense)
-  const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay })
   const taken: Update[] = []
   for (const source of updates) {
     const update = isBytesOrFile(source) ? await openUpdate(source, plan) : source

@@ -1,8 +1,9 @@
 /** The bytes of an update file, checked as far as can be without a plan. No tensor is copied here. */
 import { MOST_AXES } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
-import { type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
+import type { SafetensorsTensor } from '../model/safetensors.js'
 import { headerLength, LENGTH_BYTES, parseHeader } from '../model/safetensors-header.js'
+import { layOutSafetensors } from '../model/safetensors-layout.js'
 import { decodeInfo, type UpdateInfo } from './info.js'
 import { LIMITS } from './limits.js'
 
@@ -53,7 +54,9 @@ export function decodeUpdate(bytes: Uint8Array, source: string): DecodedUpdate {
     kind === 'lora'
       ? { info, kind, layers: pair(tensors, source) }
       : { info, kind, tensors: single(kind, tensors, source) }
-  if (!sameBytes(serializeSafetensors(tensors, header.metadata), bytes))
+  // The numbers lie where the header says: with the canonical header and length, every byte is the canonical one.
+  const canonical = layOutSafetensors(tensors, header.metadata)
+  if (canonical.bytes !== bytes.length || !sameBytes(canonical.header, bytes.subarray(0, canonical.header.length)))
     throw malformed(source, 'another layout than the one that oneround writes', 'the canonical bytes')
   return decoded
 }
