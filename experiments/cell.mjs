@@ -30,9 +30,9 @@ for (const seed of study.seeds) {
   const run = join(place, `seed-${seed}`)
   await simulate(base, clients, plan, { ...o, folder: run, resume: true, compare: settings.arms })
   runs.push(run)
-  const told =
-    reasons.length < settings.explain ? await diagnose({ ...o, run, base, clients, budget: 0.05 }) : undefined
-  if (told) reasons.push(reasonsOf(told))
+  const explained = reasons.length < settings.explain ? { clients, budget: 0.05 } : {}
+  const told = await diagnose({ ...o, run, base, ...explained })
+  reasons.push(reasonsOf(told))
   const evidence = await readRunEvidence(run)
   for (const what of settings.ask)
     asked[what].push(await questions[what]({ base, clients, evidence, settings, told, o }))

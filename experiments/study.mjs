@@ -27,7 +27,7 @@ const DEFAULTS = {
   plan: {},
   /** what else is asked of 1xE's updates: remedies, arrival */
   ask: [],
-  /** seeds that base and data explain: tau, L, lambda, the line between arms; that costs as much as training */
+  /** seeds whose data explain too: L, curvature, lambda, the line between arms; that costs as much as training */
   explain: 1,
 }
 

@@ -57,7 +57,7 @@ export function mainTable({ cells }) {
 
 /** Cells that base and data explained, averaged over the seeds that were. */
 export function reasonsTable({ cells }) {
-  const explained = cells.filter(({ reasons }) => reasons.length > 0)
+  const explained = cells.filter(({ reasons }) => reasons.some(({ tau }) => tau !== undefined))
   if (explained.length === 0) return ''
   const rows = explained.map((cell) => {
     const of = (field) => meanKnown(cell.reasons.map((row) => row[field]))

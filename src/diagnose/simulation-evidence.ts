@@ -9,6 +9,7 @@ import type { JobOptions } from '../train/job.js'
 import { checkBase } from '../train/prepare.js'
 import { dataDigest } from '../train/train.js'
 import type { Plan } from '../update/plan.js'
+import type { Scaled } from './best.js'
 import { blank } from './blank.js'
 import { costOf, type Links } from './cost.js'
 import { featuresOf } from './features.js'
@@ -58,11 +59,23 @@ export async function diagnoseSimulation(o: SimulationEvidence): Promise<Diagnos
     result.notes.push(...pairing.left)
     result.cost = costOfRun(first, pairing, arms, o.links)
   }
-  result.best = bestOf(runs, o.base && clients ? await scaledArms(runs, o.base, heldOutOf(clients, plan), o) : [])
   const { one, several } = armsAtHorizon(first)
   if (one !== undefined) await measureArms(result, first, one, several, { ...o, clients })
+  result.best = bestOf(runs, o.base && clients ? await affordable(result, runs, o.base, clients, o) : [])
   result.features = featuresOf(result)
   return result
+}
+
+/** Other lambdas within what is left of the budget; a row read forward alone costs a third of one read back, too. */
+async function affordable(
+  { spent }: Diagnosis,
+  runs: readonly RunEvidence[],
+  base: Model,
+  clients: ReadonlyMap<string, Dataset>,
+  o: JobOptions,
+): Promise<Scaled[]> {
+  const left = spent.limit * spent.trainingRows * runs.length - spent.rows
+  return scaledArms(runs, base, heldOutOf(clients, (runs[0] as RunEvidence).plan), 3 * left, o)
 }
 
 /** In the order of the clients' names, as a run keeps its items. */

@@ -62,7 +62,7 @@ describe('a simulation', () => {
   })
 
   test('with base and data knows the reasons too', async () => {
-    const d = await diagnose({ run: runs, base: tiny.base, clients: tiny.clients })
+    const d = await diagnose({ run: runs, base: tiny.base, clients: tiny.clients, budget: 3 })
     expectSound(d)
     if (!isKnown(d.travel) || !isKnown(d.smoothness) || !isKnown(d.curvature)) throw new Error('unknown')
     if (!isKnown(d.disagreement) || !isKnown(d.lambda) || !isKnown(d.bounds) || !isKnown(d.gap) || !isKnown(d.best))
