@@ -182,7 +182,7 @@ const CLAIMS = [
     needs: ['skew', 'pooling'],
     told(...groups) {
       const cells = groups.flat().filter(({ asked }) => asked.remedies?.length > 0)
-      const names = ['lambda', 'lambda by tensor', 'learned weights', 'TIES', 'KnOTS', 'median']
+      const names = ['lambda', 'lambda by tensor', 'learned weights', 'Fisher', 'TIES', 'KnOTS', 'median']
       const helped = names.map((name) => {
         const values = cells
           .map((cell) => {

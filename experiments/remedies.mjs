@@ -8,6 +8,7 @@ import { measureLambda, scaled } from '../dist/diagnose/lambda.js'
 import { exactOf, updatesOf } from '../dist/diagnose/run-evidence.js'
 import { planOfArm } from '../dist/federation/arms.js'
 import { judge } from '../dist/federation/judge.js'
+import { measureFisher } from '../dist/train/fisher.js'
 import { startOfRound } from '../dist/train/start.js'
 import { HeldOut } from '../dist/valuation/held-out.js'
 import { learn } from '../dist/valuation/learn.js'
@@ -34,9 +35,15 @@ export async function remediesOf({ base, clients, evidence, settings, told, o })
   for (const update of updates) await sum.add(update)
   const weights = await learnedWeights(base, plan, updates, validation, o)
   const rank = settings.rank * updates.length
+  const statistics = {}
+  for (const update of updates) {
+    const { client } = update.info
+    statistics[client] = await measureFisher(base, clients[client], plan, update, o)
+  }
   for (const [name, finish] of Object.entries({
     'learned weights': { weights, method: 'stack' },
     'uniform weights': { weights: 'uniform', method: 'stack' },
+    Fisher: { method: 'fisher', statistics },
     TIES: { method: 'ties', rank },
     DARE: { method: 'dare', rank },
     KnOTS: { method: 'knots', rank },

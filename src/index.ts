@@ -54,6 +54,7 @@ export type {
   RuntimeOptions,
 } from './runtime/runtime.js'
 export type { EvaluationRecord } from './train/evaluations.js'
+export { type FisherStatistic, measureFisher } from './train/fisher.js'
 export type { JobOptions, Progress } from './train/job.js'
 export type { MemoryNotice } from './train/memory.js'
 export { type Start, startOfRound } from './train/start.js'

@@ -1,6 +1,6 @@
 /**
  * What clients may measure beside their update, for methods that weigh by it. It never travels inside an update file:
- * the kind `statistic` is reserved for it, and training does not make it yet.
+ * the kind `statistic` is reserved for it. `measureFisher` makes that of fisher; nothing makes that of regmean yet.
  */
 
 /** Of one client and layer. */
