@@ -46,7 +46,7 @@ export interface FinishOptions extends Omit<MethodOptions, 'rank'> {
 }
 
 /** Where removing needs updates again: files or updates, of whom does not matter. */
-export interface RemoveOptions {
+interface RemoveOptions {
   updates?: Iterable<Update | Uint8Array | string>
 }
 

@@ -29,7 +29,7 @@ export async function coordinateLayer(
 
 export const neutral: Omit<CoordinateOptions, 'rule'> = { trimmed: 0, density: 1, drop: 0, seed: 0 }
 
-export function coordinateParts(sum: LayerSum): CoordinatePart[] {
+function coordinateParts(sum: LayerSum): CoordinatePart[] {
   return sum.parts
     .filter((part) => part.weight !== 0)
     .map(({ client, weight, rank, scale, a, b }) => ({

@@ -3,7 +3,7 @@ import { OneroundError } from '../errors.js'
 import type { FactorPair } from '../native/binding/factors.js'
 import type { LayerSum, Part } from './method.js'
 
-export interface MeanFactors {
+interface MeanFactors {
   rank: number
   scale: number
   a: Float32Array
@@ -23,7 +23,7 @@ export function pairOfMean({ rank, scale, a, b }: MeanFactors): FactorPair {
 }
 
 /** sum of share_i factor_i */
-export function mean(parts: readonly Part[], factor: 'a' | 'b', shares: readonly number[]): Float32Array {
+function mean(parts: readonly Part[], factor: 'a' | 'b', shares: readonly number[]): Float32Array {
   const total = new Float64Array(parts[0]?.[factor].length ?? 0)
   parts.forEach((part, index) => {
     const values = part[factor]

@@ -47,7 +47,7 @@ export async function exactDense(sum: LayerSum): Promise<Float32Array> {
  * Frobenius norm of a sum of products. Through QR and singular values, not through a difference of squares: where
  * terms cancel, it is right to about 1e-15 of the largest term, where inner products end at 1e-8.
  */
-export async function sumNorm(sum: LayerSum, pairs: FactorPair[]): Promise<number> {
+async function sumNorm(sum: LayerSum, pairs: FactorPair[]): Promise<number> {
   // Tolerance 1 keeps rank 0, so no vectors are formed.
   const { singularValues } = await factorize(sum, pairs, 1, 1)
   return energy(singularValues, 0)

@@ -3,7 +3,7 @@ import { OneroundError } from '../errors.js'
 
 export type LayerWeights = Record<string, Record<string, number>>
 
-export interface LearnOptions {
+interface LearnOptions {
   /** by client: where the search starts */
   start: Readonly<Record<string, number>>
   /** layers that share their weights; default: each group one layer is costly, so give blocks or kinds of layers */

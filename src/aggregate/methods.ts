@@ -27,7 +27,7 @@ import { trimmedMeanLayer } from './trimmed-mean.js'
 type Rule = { layer: LayerMethod } | { coefficients: CoefficientRule }
 
 /** Methods of factors; whole tensors have but one. */
-export type FactorMethod = Exclude<AggregateMethod, 'fedavg'>
+type FactorMethod = Exclude<AggregateMethod, 'fedavg'>
 
 const rules: Readonly<Record<FactorMethod, Rule>> = {
   svd: { layer: svdLayer },

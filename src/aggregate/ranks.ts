@@ -3,9 +3,9 @@ import { OneroundError } from '../errors.js'
 import type { LayerSum, RankRule } from './method.js'
 
 /** With rank 'auto' the relative Frobenius error that a layer may lose. */
-export const autoTolerance = 1e-3
+const autoTolerance = 1e-3
 /** With rank 'auto' the most that a layer may have, in plan ranks. */
-export const autoRankFactor = 2
+const autoRankFactor = 2
 
 export function rankLimits(sum: LayerSum, rule: RankRule): { most: number; tolerance: number } {
   const full = Math.min(sum.in, sum.out)

@@ -11,7 +11,7 @@ import { sideBySide } from './stack.js'
 import type { ClientStatistics } from './statistics.js'
 
 /** Off-diagonal elements of G are shrunk by this, as the paper does against a singular sum. */
-export const regmeanShrinkage = 0.9
+const regmeanShrinkage = 0.9
 
 /** B_i A_i G_i (sum G)^-1 has client i's B, so the result has the rank of the stack and is then cut by the rank rule. */
 export const regmeanLayer: LayerMethod = async (sum, options) => {

@@ -24,7 +24,7 @@ export interface Scaled {
   losses: readonly number[]
 }
 
-export interface HeldOut {
+interface HeldOut {
   keys: readonly string[]
   tokens: readonly number[]
 }

@@ -19,13 +19,13 @@ import type { Diagnosis } from './types.js'
 import { notEnough } from './verdict.js'
 
 /** Share of the training's cost that a diagnosis may take. */
-export const BUDGET_SHARE = 0.05
+const BUDGET_SHARE = 0.05
 /** Steps below which there is no path to speak of. */
 const LEAST_STEPS = 4
 /** A loss that grew by this factor is no training. */
 const WORSE = 1.2
 
-export interface ClientEvidence extends JobOptions {
+interface ClientEvidence extends JobOptions {
   base: Model
   data: Dataset
   plan: Plan

@@ -20,7 +20,7 @@ export interface PairedRun {
   several: readonly number[]
 }
 
-export interface PairedDifference {
+interface PairedDifference {
   difference: number
   interval: Interval
   errors: { items: number; seeds: number; freedom: number }

@@ -48,7 +48,7 @@ export function expectedCompute(
   return (sum / trials) * secondsEpoch
 }
 
-export interface CostInput {
+interface CostInput {
   clients: number
   horizon: number
   /** one client's computing for the whole horizon */

@@ -14,7 +14,7 @@ export interface TensorEffect {
   dense: { values: Float32Array; weight: number }[]
 }
 
-export interface Weighted {
+interface Weighted {
   adapter: Adapter
   weight: number
 }
@@ -52,7 +52,7 @@ export function effectOf(...parts: readonly Weighted[]): Map<string, TensorEffec
 }
 
 /** ||effect||_F^2 of one tensor, in double. */
-export async function squaredNorm(effect: TensorEffect): Promise<number> {
+async function squaredNorm(effect: TensorEffect): Promise<number> {
   const products = effect.pairs.length === 0 ? 0 : await productsNorm(effect)
   if (effect.dense.length === 0) return products
   const dense = summed(effect)
@@ -116,7 +116,7 @@ function through(dense: Float64Array, { in: inDim, out }: TensorEffect, { rank, 
   return sum
 }
 
-export interface EffectNorms {
+interface EffectNorms {
   /** over all tensors together */
   norm: number
   tensors: { name: string; norm: number }[]

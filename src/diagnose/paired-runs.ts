@@ -5,7 +5,7 @@ import type { PairedRun } from './comparison.js'
 import { armsAtHorizon, type RunEvidence } from './run-evidence.js'
 
 /** Every held-out example of a run, client by client: what it is, and its tokens. */
-export interface RunItems {
+interface RunItems {
   keys: string[]
   tokens: number[]
   clients: { client: string; count: number }[]

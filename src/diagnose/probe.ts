@@ -21,7 +21,7 @@ export function trainedTensors(base: Model, plan: Plan): string[] {
 }
 
 /** What a point adds to the base; `scale` multiplies all of it. */
-export interface Point {
+interface Point {
   adapter: Adapter
   scale: number
 }

@@ -25,7 +25,7 @@ import { compareArms, type Margin } from './truth.js'
 import type { Diagnosis, Known } from './types.js'
 import { notEnough, verdictOfComparison } from './verdict.js'
 
-export interface SimulationEvidence extends JobOptions {
+interface SimulationEvidence extends JobOptions {
   /** run folders: seeds of one experiment, and others to choose the best settings from; the first gives the details */
   runs: readonly string[]
   base?: Model | undefined

@@ -16,14 +16,14 @@ const TARGET = 0.15
 const POWER_ITERATIONS = 6
 const NOISE_BATCHES = 4
 
-export interface Measured {
+interface Measured {
   smoothness: Smoothness
   curvature: Curvature
   noise?: GradientNoise
 }
 
 /** What to measure along: the base, and the points of one path from it. */
-export interface Course {
+interface Course {
   probe: Probe
   /** from the first step on; the last is the end of training */
   points: readonly Adapter[]

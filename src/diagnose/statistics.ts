@@ -47,7 +47,7 @@ export function medianOfMeans(values: readonly number[]): number {
 }
 
 /** Quantile of sorted values by linear interpolation. */
-export function quantile(sorted: readonly number[], q: number): number {
+function quantile(sorted: readonly number[], q: number): number {
   const at = q * (sorted.length - 1)
   const below = Math.floor(at)
   const low = sorted[below] ?? Number.NaN

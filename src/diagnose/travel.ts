@@ -7,7 +7,7 @@ import { effectNorms } from './effect.js'
 import { trainedTensors } from './probe.js'
 import type { Travel } from './types.js'
 
-export interface BaseNorms {
+interface BaseNorms {
   norm: number
   tensors: Map<string, number>
 }

@@ -157,7 +157,7 @@ export interface BestAgainstBest {
   difference: number
   interval: Interval
 }
-export interface Candidate {
+interface Candidate {
   arm: string
   learningRate: number
   lambda: number

@@ -15,7 +15,7 @@ import { baseNorms, measureTravel } from './travel.js'
 import type { Diagnosis, LambdaCurve } from './types.js'
 import { notEnough } from './verdict.js'
 
-export interface UpdatesEvidence extends JobOptions {
+interface UpdatesEvidence extends JobOptions {
   plan: Plan
   /** files of one round */
   updates: readonly (string | Update)[]

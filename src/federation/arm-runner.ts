@@ -22,7 +22,7 @@ import type { Beside } from './rounds.js'
 import { travelBytes } from './server.js'
 import { isFinished, keepAdapter, type Sent, type Store } from './store.js'
 
-export interface ArmRunnerOptions {
+interface ArmRunnerOptions {
   base: Model
   plan: Plan
   /** by client name, in plain order */

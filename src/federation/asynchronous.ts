@@ -18,7 +18,7 @@ import { type Arrival, type FedBuffRule, fedbuffStep } from './strategies/fedbuf
 import { arrive, type RunningMean } from './strategies/running-mean.js'
 
 /** An update that has come in. */
-export interface ArrivalRecord {
+interface ArrivalRecord {
   client: string
   /** the client's visit, from 1 */
   round: number

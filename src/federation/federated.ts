@@ -5,7 +5,7 @@ import { type AsynchronousOptions, runAsynchronous } from './asynchronous.js'
 import { type RoundsOptions, type RoundsResult, runRounds } from './rounds.js'
 import type { Store } from './store.js'
 
-export interface FederatedOptions
+interface FederatedOptions
   extends Pick<
     RoundsOptions,
     'plan' | 'clients' | 'conditions' | 'concurrency' | 'signal' | 'updateOf' | 'threads' | 'leak'

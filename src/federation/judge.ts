@@ -6,7 +6,7 @@ import { Clock, type JobOptions } from '../train/job.js'
 import { type LossSum, scoreOf } from '../train/score.js'
 
 /** What an arm is worth: on each client's held-out part, and over all their tokens together. */
-export interface Judgement {
+interface Judgement {
   overall: Score
   perClient: Record<string, Score>
   /** what the scores are made of: comparisons of two arms are paired by example */

@@ -4,7 +4,7 @@ import { OneroundError } from '../errors.js'
 import { askedCount } from '../update/strategy-checks.js'
 
 /** What the federation agrees on. */
-export interface Participation {
+interface Participation {
   /** part of the clients that each round asks, at least one; 1: all */
   fraction: number
   /** updates without which a round is not closed */
@@ -82,7 +82,7 @@ export function isSilent(seed: number, client: number, visit: number, { clientDr
 }
 
 /** A round is drawn at most this often. */
-export const MOST_ATTEMPTS = 1000
+const MOST_ATTEMPTS = 1000
 
 /**
  * How long a client takes for a visit, the median of all being 1: exp(spread (z_client + z_visit) / sqrt 2), so half of

@@ -5,7 +5,7 @@ import type { Plan } from '../update/plan.js'
 import { horizonOf, planOfArm } from './arms.js'
 
 /** The centralised baseline: all training parts in one place, for the epochs of the whole horizon. */
-export interface Pooled {
+interface Pooled {
   data: Dataset
   plan: Plan
   /** as `train` takes it */

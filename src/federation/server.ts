@@ -24,7 +24,7 @@ export type Closed =
   /** the plan's last round: what is served, by the plan's method */
   | { last: true; served: Aggregate }
 
-export interface CloseOptions extends LayerJobs {
+interface CloseOptions extends LayerJobs {
   finish?: FinishOptions
   /** what the strategy kept of the round before: the `state` of its closing; none in round 1 */
   state?: ServerState | undefined

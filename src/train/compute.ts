@@ -3,7 +3,7 @@ import { native } from '../native/load.js'
 import type { TrainOptions } from '../update/plan.js'
 
 /** What products are computed in: f32 throughout, or operands rounded to bf16 and summed in f32. */
-export type Compute = 'f32' | 'bf16'
+type Compute = 'f32' | 'bf16'
 
 /** `auto` is bf16 where the instruction set in use has it, else f32. Throws UNSUPPORTED for a bf16 that it lacks. */
 export function computeOf(wanted: TrainOptions['compute']): Compute {

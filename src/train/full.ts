@@ -16,7 +16,7 @@ import { denseSlots } from './slots.js'
  * Full training outside of a federation, of a base itself: every tensor is a dense slot, and the caller says what a
  * step reads. Clients of a plan train by `train`, in the same loop.
  */
-export interface FullOptions extends JobOptions {
+interface FullOptions extends JobOptions {
   /** the batch of the step, from 0; must give the same batch for the same step whenever it is asked */
   batch(step: number): Batch | Promise<Batch>
   schedule: Schedule
@@ -40,7 +40,7 @@ export interface FullOptions extends JobOptions {
   everySteps?: { steps: number; call(session: NativeSession, step: number): Promise<void> } | undefined
 }
 
-export interface FullResult {
+interface FullResult {
   /** the flat parameters: base.spec.tensors in their order, each row-major */
   parameters: Float32Array
   steps: number

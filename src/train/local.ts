@@ -21,7 +21,7 @@ export interface StepRecord {
   rows: number
 }
 
-export interface LocalJob {
+interface LocalJob {
   session: TrainingSession
   /** the batch of a step, from 0 in this round, the same whenever it is asked; undefined: nothing to learn from */
   batchOf(step: number): Batch | undefined | Promise<Batch | undefined>

@@ -12,7 +12,7 @@ export interface Schedule {
 }
 
 /** Optimizer steps of warm-up. */
-export function warmupSteps(warmup: number, totalSteps: number): number {
+function warmupSteps(warmup: number, totalSteps: number): number {
   return Math.round(warmup * totalSteps)
 }
 

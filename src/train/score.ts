@@ -22,7 +22,7 @@ export interface Score {
   standardError?: StandardErrors
 }
 
-export interface StandardErrors {
+interface StandardErrors {
   loss?: number
   perplexity?: number
   accuracy?: number
@@ -36,7 +36,7 @@ export interface LossSum {
   tokens: number
 }
 
-export interface ScoreOptions {
+interface ScoreOptions {
   rowsPerPass: number
   signal?: AbortSignal | undefined
   /** rows scored so far */

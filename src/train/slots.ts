@@ -44,11 +44,6 @@ export function loraSlots(layers: readonly Layer[], dropout: number): Slot[] {
   return layers.map((layer) => ({ kind: 'lora', layer: layer.name, rank: layer.rank, scale: layer.scale, dropout }))
 }
 
-/** Numbers in the flat buffer: for each layer A [rank, in], then B [out, rank]. */
-export function parameterCount(layers: readonly Layer[]): number {
-  return layers.reduce((sum, layer) => sum + layer.rank * (layer.in + layer.out), 0)
-}
-
 /** Factors -> the flat buffer of a session with `loraSlots`. */
 export function flatten(layers: readonly AdapterLayer[]): Float32Array {
   return joined(layers.flatMap(({ a, b }) => [a, b]))

@@ -2,7 +2,7 @@
 import type { ClientValue, Finding } from './valuation.js'
 
 /** Copies that were trained apart, on the same data with the same seed, agree to rounding; independent ones stay far below. */
-export const SAME_DIRECTION = 0.999
+const SAME_DIRECTION = 0.999
 
 /** @param alike cosines of all updates, [m, m] in the order of the values */
 export function findingsOf(values: readonly ClientValue[], alike: Float64Array): Finding[] {

@@ -22,7 +22,7 @@ export interface Kept {
 }
 
 /** What the lines of a file are about. */
-export interface Game {
+interface Game {
   /** digest of everything that the losses depend on */
   sha256: string
   clients: readonly string[]

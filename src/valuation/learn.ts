@@ -25,7 +25,7 @@ export interface Learned {
 }
 
 /** Mean losses, nats a token. */
-export interface LossChange {
+interface LossChange {
   before: number
   after: number
   tokens: number

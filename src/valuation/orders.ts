@@ -9,7 +9,7 @@ import { permutation, STREAM } from '../data/random.js'
 import { addTo, type Coalition, joined, nobody, total, type Worth } from './coalition.js'
 import { standardError } from './interval.js'
 
-export interface Sampled {
+interface Sampled {
   /** by client, part by part */
   values: Float64Array[]
   /** of each client's value, from the spread over pairs; none where there is one pair */

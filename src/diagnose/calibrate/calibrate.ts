@@ -11,7 +11,7 @@ import { makeRule } from './judge-rule.js'
 import { drawFederation, SPACE } from './space.js'
 import { writeTwin } from './twin.js'
 
-export interface CalibrateOptions extends JobOptions {
+interface CalibrateOptions extends JobOptions {
   /** folder of the embedded base */
   source: string
   /** keeps records.jsonl, the twin and what is unfinished */

@@ -29,7 +29,7 @@ export interface FederationRecord {
 }
 
 /** A fixed number of excerpts, dealt to the clients as the spec says; the seed of training changes none of it. */
-export async function dataOf(base: Model, spec: FederationSpec, o: JobOptions = {}): Promise<Record<string, Dataset>> {
+async function dataOf(base: Model, spec: FederationSpec, o: JobOptions = {}): Promise<Record<string, Dataset>> {
   const parts = await presidents(base.tokenizer, { seed: spec.seed, cutoff: SPACE.cutoff, signal: o.signal })
   const names = Object.keys(parts)
   const from = spec.skew === 'natural' ? names.slice(0, spec.clients) : names

@@ -4,7 +4,7 @@ import type { FederationRecord } from './federation.js'
 import { type Fitted, fitLogistic } from './fit.js'
 
 /** What a rule may read of each kind of evidence; each is cheap and has no units. The half that is fitted on chooses. */
-export const RULE_FEATURES: Record<RuleEvidence, readonly string[]> = {
+const RULE_FEATURES: Record<RuleEvidence, readonly string[]> = {
   client: ['logTau', 'logTurn', 'alignment', 'logHorizon', 'logRate', 'logClients'],
   updates: ['meanCosine', 'retention', 'logRank', 'logHorizon', 'logRate', 'logClients'],
   losses: ['meanCosine', 'retention', 'lambda', 'lambdaLoss', 'logHorizon', 'logRate', 'logClients'],
@@ -18,14 +18,14 @@ const LEAST_SPOKEN = 4
 const BINS = 5
 
 /** A federation with everything that a rule needs and a truth to hold it against. */
-export interface Usable {
+interface Usable {
   features: Record<string, number>
   below: number
   /** true: suffices; false: needed; undefined: the truth itself is undecided */
   truth: boolean | undefined
 }
 
-export function usable(records: readonly FederationRecord[], evidence: RuleEvidence): Usable[] {
+function usable(records: readonly FederationRecord[], evidence: RuleEvidence): Usable[] {
   return records.flatMap(({ features, below, truth }) => {
     const own = features[evidence]
     if (below === null || RULE_FEATURES[evidence].some((name) => own[name] === undefined)) return []

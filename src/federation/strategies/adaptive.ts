@@ -8,14 +8,14 @@ import type { DenseDelta } from '../../adapter/dense.js'
 import { denseTensors } from '../../adapter/dense-tensors.js'
 import type { ServerState, Strategy } from './strategy.js'
 
-export interface AdaptiveRule {
+interface AdaptiveRule {
   serverLearningRate: number
   beta1: number
   tau: number
 }
 
 /** v' of one entry, from v and the square of the clients' mean step */
-export type SecondMoment = (v: number, squared: number) => number
+type SecondMoment = (v: number, squared: number) => number
 
 /**
  * d = sum_i p_i w_i - w;  m <- beta1 m + (1 - beta1) d;  v <- second(v, d^2);  w <- w + eta_g m / (sqrt(v) + tau).
@@ -46,7 +46,7 @@ export function adaptive(rule: AdaptiveRule, second: SecondMoment): Strategy {
 }
 
 /** One tensor, in double; m and v are changed in place. Returns the next w. */
-export function adaptiveEntries(
+function adaptiveEntries(
   { serverLearningRate, beta1, tau }: AdaptiveRule,
   second: SecondMoment,
   start: Float32Array,

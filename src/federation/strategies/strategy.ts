@@ -7,7 +7,7 @@ import type { StrategyName, StrategyRule } from '../../update/strategy-schema.js
 export type ServerState = Readonly<Record<string, Adapter>>
 
 /** A round whose updates are all there. Adapters are what is added to the base, exactly. */
-export interface ServerRound {
+interface ServerRound {
   /** what the clients started from; in round 1 an adapter without effect */
   start: Adapter
   /** where they ended on average: sum_i p_i dW_i */
