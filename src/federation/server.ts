@@ -1,15 +1,17 @@
 import type { Adapter } from '../adapter/adapter.js'
 import { serializeDense } from '../adapter/folder-save.js'
 import { peftFiles } from '../adapter/peft-save.js'
-import { type Aggregate, type FinishOptions, openAggregator } from '../aggregate/aggregator.js'
+import { type Aggregate, type FinishOptions, type Keep, openAggregator } from '../aggregate/aggregator.js'
 import { exactAggregate, exactForm } from '../aggregate/exact.js'
 import { frozenFactors } from '../aggregate/frozen.js'
 import type { LayerJobs } from '../aggregate/layers.js'
 import { serveAdapter } from '../aggregate/serve.js'
 import { byClient } from '../aggregate/sums.js'
+import { methodTable } from '../aggregate/table.js'
 import { resolveWeights } from '../aggregate/weights.js'
 import { OneroundError } from '../errors.js'
 import type { Start } from '../train/start.js'
+import { canonicalJson } from '../update/canonical.js'
 import { FEDAVG, METHOD_OF, type Plan } from '../update/plan.js'
 import { servesOwnStep } from '../update/strategy-checks.js'
 import { isBytesOrFile, openUpdate, type Update } from '../update/update.js'
@@ -80,9 +82,12 @@ async function sumRound(
   const { round, sha256: startSha256 } = start
   const { kind } = plan.train.trainable
   const overlay = kind === 'full' ? [] : frozenFactors(start.overlay, start.dense)
-  const aggregator = await openAggregator(plan, undefined, { ...o, round, startSha256, overlay, dense: start.dense })
   const isLast = round === plan.rounds
-  if (kind === 'full' || (isLast && !servesOwnStep(plan))) {
+  const isOnce = kind === 'full' || (isLast && !servesOwnStep(plan))
+  const keep = isOnce ? keepOf(plan, Array.isArray(updates) ? updates.length : 0, o.finish ?? {}) : 'updates'
+  const place = { round, startSha256, overlay, dense: start.dense, keep }
+  const aggregator = await openAggregator(plan, undefined, { ...o, ...place })
+  if (isOnce) {
     // One result is all that follows: no update is needed beside the aggregator.
     for (const source of updates) await aggregator.add(source)
     const result = await aggregator.finish(isLast ? o.finish : {})
@@ -106,6 +111,18 @@ async function sumRound(
         byClient(taken).map((update) => update.info),
       ),
   }
+}
+
+/** So much of updates is held at once; beyond it a layer's factors turn into its sum, with the same bits and more work. */
+const MOST_HELD_BYTES = 128 * 2 ** 20
+
+/** Whether many clients' updates are summed as they come. A method or weights that need each of them again keep them. */
+export function keepOf(plan: Plan, clients: number, finish: FinishOptions): Keep {
+  const { method = plan.aggregate.method, weights = plan.aggregate.weights } = finish
+  if (plan.train.trainable.kind === 'full' || !methodTable[method].fromDenseSum) return 'updates'
+  if (canonicalJson(weights) !== canonicalJson(plan.aggregate.weights)) return 'updates'
+  const each = plan.layers.reduce((sum, layer) => sum + 4 * layer.rank * (layer.in + layer.out), 0)
+  return clients * each > MOST_HELD_BYTES ? 'sums' : 'updates'
 }
 
 function noState(name: string, round: number): OneroundError {
