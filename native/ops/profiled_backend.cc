@@ -82,6 +82,7 @@ struct Timed;
 
 template <size_t index, auto member, class Result, class... Arguments>
 struct Timed<index, member, Result (*)(void*, Arguments...)> {
+  static_assert(index < ProfiledBackend::kOperations, "a new operation needs a place");
   static Result call(void* self, Arguments... arguments) {
     ProfiledBackend& profiled = *static_cast<ProfiledBackend*>(self);
     OperationProfile& profile = profiled.operations[index];
