@@ -43,7 +43,7 @@ it.each(native().cpu().isa === 'avx512bf16' ? (['f32', 'bf16'] as const) : (['f3
     }
     const measured = await parametersAfter(true)
     expect(measured.parameters).toEqual((await parametersAfter(false)).parameters)
-    const named = new Map(measured.operations.map((operation) => [operation.name, operation]))
+    const named = new Map(measured.operations.map((operation) => [operation.operation, operation]))
     for (const name of ['embed', 'linear_parts', 'attention_backward', 'cross_entropy', 'adamw', ...KEPT[compute]]) {
       expect(named.get(name)?.calls, name).toBeGreaterThan(0)
       expect(named.get(name)?.seconds, name).toBeGreaterThanOrEqual(0)
