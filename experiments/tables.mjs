@@ -10,7 +10,7 @@ const known = (values) => values.filter((value) => value !== undefined && value 
 const meanKnown = (values) => (known(values).length === 0 ? undefined : mean(known(values)))
 
 export function table(heading, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`
+  const line = (cells) => `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`
   return [line(heading), line(heading.map(() => '---')), ...rows.map(line)].join('\n')
 }
 
