@@ -1,5 +1,6 @@
 // One cell of a study in a process of its own: simulates its seeds, and prints one record as JSON.
 // arguments: STUDY INDEX FOLDER THREADS
+import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { diagnose } from '../dist/diagnose/diagnose.js'
@@ -19,7 +20,14 @@ const settings = study.cells[Number(index)]
 const o = { threads: Number(threads) }
 const began = performance.now()
 const base = await openBase(settings.base, folder)
-const place = join(folder, `${name}-${index}`)
+// Another study's folder, or one of other settings, is never gone on in.
+const place = join(
+  folder,
+  createHash('sha256')
+    .update(JSON.stringify([name, settings]))
+    .digest('hex')
+    .slice(0, 16),
+)
 const questions = { remedies: remediesOf, arrival: arrivals }
 const asked = Object.fromEntries(settings.ask.map((what) => [what, []]))
 const [runs, reasons] = [[], []]
