@@ -14,6 +14,7 @@ const studies = Object.fromEntries(
 )
 const page = [
   '# What the experiments say',
+  '',
   'Made by `npm run results` from `experiments/results/*.json`; each of those by `npm run experiment -- NAME`, which',
   'simulates every cell again from its seeds. Losses are nats a token on held-out text, means over seeds; data and training',
   'are drawn anew with each seed. A difference is paired by held-out example, with a 95 % interval that counts both the',
@@ -36,7 +37,7 @@ function section(study) {
   const parts = [
     ['', compares ? mainTable(study) : ''],
     [
-      'Why: tau over merged weights, L between start and end, the measured gap of both ends beside the two bounds.',
+      'Why: tau over merged weights; L and the turn of the gradient between start and end; the measured gap of both ends beside the two bounds; the updates of the clients.',
       reasonsTable(study),
     ],
     ['Other arms against one round.', rivalsTable(study)],

@@ -57,7 +57,7 @@ export function mainTable({ cells }) {
 
 /** Cells that base and data explained, averaged over the seeds that were. */
 export function reasonsTable({ cells }) {
-  const explained = cells.filter(({ reasons }) => reasons.some(({ tau }) => tau !== undefined))
+  const explained = cells.filter(({ reasons }) => reasons.some(({ relativeGap }) => relativeGap !== undefined))
   if (explained.length === 0) return ''
   const rows = explained.map((cell) => {
     const of = (field) => meanKnown(cell.reasons.map((row) => row[field]))
@@ -88,7 +88,14 @@ export function reasonsTable({ cells }) {
     'disagreement',
     'error of fedit',
   ]
-  return table(heading, rows)
+  return table(...withoutEmpty(heading, rows))
+}
+
+/** Columns in which no cell has a number are left out. */
+function withoutEmpty(heading, rows) {
+  const told = heading.map((_, i) => rows.some((row) => row[i] !== '–'))
+  const kept = (row) => row.filter((_, i) => told[i])
+  return [kept(heading), rows.map(kept)]
 }
 
 /** Arms other than base, 1xE, Ex1 against 1xE: positive where 1xE loses more. */
