@@ -1,64 +1,10 @@
 // npm run results: docs/results.md from experiments/results/*.json, docs/calibration.md from the shipped rules. Nothing in
 // them is typed by hand.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { calibrationPage } from './calibration-page.mjs'
-import { claimRows } from './claims.mjs'
-import { studyNames } from './study.mjs'
-import { arrivalTable, mainTable, reasonsTable, remediesTable, rivalsTable, table } from './tables.mjs'
+import { resultsPage } from './results-page.mjs'
 
-const studies = Object.fromEntries(
-  studyNames.flatMap((name) => {
-    const file = new URL(`results/${name}.json`, import.meta.url)
-    return existsSync(file) ? [[name, JSON.parse(readFileSync(file, 'utf8'))]] : []
-  }),
-)
-const page = [
-  '# What the experiments say',
-  '',
-  'Made by `npm run results` from `experiments/results/*.json`; each of those by `npm run experiment -- NAME`, which',
-  'simulates every cell again from its seeds. Losses are nats a token on held-out text, means over seeds; data and training',
-  'are drawn anew with each seed. A difference is paired by held-out example, with a 95 % interval that counts both the',
-  'choice of examples and the seeds. The margin is 2 % of what the better arm gains over the base. See [verdict](verdict.md).',
-  '',
-  "## The paper's claims",
-  '',
-  table(['claim', 'measured here', 'so it'], claimRows(studies)),
-  ...Object.values(studies).flatMap(section),
-].join('\n')
-writeFileSync(new URL('../docs/results.md', import.meta.url), `${page}\n`)
-writeFileSync(new URL('../docs/calibration.md', import.meta.url), `${calibrationPage()}\n`)
-console.log(`docs/calibration.md; docs/results.md: ${Object.keys(studies).length} of ${studyNames.length} studies`)
-
-function section(study) {
-  const { cells, title, question, device, isa, commit } = study
-  const seconds = cells.reduce((sum, cell) => sum + cell.seconds, 0)
-  const seeds = cells[0].seeds.length
-  const compares = cells.some(({ contrasts }) => contrasts.length > 0)
-  const parts = [
-    ['', compares ? mainTable(study) : ''],
-    [
-      'Why: tau over merged weights; L and the turn of the gradient between start and end; the measured gap of both ends beside the two bounds; the updates of the clients.',
-      reasonsTable(study),
-    ],
-    ['Other arms against one round.', rivalsTable(study)],
-    [
-      'One-round remedies: their loss minus that of the plain mean, on the half that nothing was fitted on; bold where the interval leaves out 0.',
-      remediesTable(study),
-    ],
-    ['Loss after each arrival, and the change when one client is taken out.', arrivalTable(study)],
-  ]
-  return [
-    '',
-    `## ${title}`,
-    '',
-    `${question} \`npm run experiment -- ${study.study}\`, ${seeds} ${seeds === 1 ? 'seed' : 'seeds'}, ${describe(cells[0].settings)}; ${Math.round(seconds / 60)} min of one process on ${device}, ${isa}, commit ${commit}.`,
-    ...parts
-      .filter(([, text]) => text !== '')
-      .flatMap(([words, text]) => ['', ...(words === '' ? [] : [words, '']), text]),
-  ]
-}
-
-/** Where a cell says nothing else. */
-function describe({ base, source, clients, examples, heldOut, horizon, batch, rank, learningRate, split }) {
-  return `${base} base, ${source}, ${clients} clients, ${split}, ${examples} examples of which ${Math.round(100 * heldOut)} % judge, ${horizon} epochs, batch ${batch}, rank ${rank}, step ${learningRate}`
+for (const [name, page] of Object.entries({ results: resultsPage(), calibration: calibrationPage() })) {
+  writeFileSync(new URL(`../docs/${name}.md`, import.meta.url), `${page}\n`)
+  console.log(`docs/${name}.md`)
 }
