@@ -99,9 +99,13 @@ it.each<[string, (first: NativeSession) => Promise<unknown>, RegExp]>([
 })
 
 it('one job at a time runs of all', async () => {
-  const first = open()
+  // Long enough that it still runs when the other asks, on however busy a machine.
+  const examples = 2048
+  const first = open({ rowsPerPass: 8 * examples })
   const second = beside(first)
-  const running = first.step(batch, options)
+  const ids = new Int32Array(8 * examples).fill(3)
+  const lengths = new Int32Array(examples).fill(8)
+  const running = first.step({ ids, labels: ids, lengths, dropoutCounters: new Uint32Array(examples) }, options)
   expect(() => second.step(batch, options)).toThrow('a session beside this one is busy')
   // Its own numbers are at hand meanwhile.
   expect(second.parameters()).toHaveLength(second.parameterCount)
