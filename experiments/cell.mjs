@@ -47,15 +47,12 @@ for (const seed of study.seeds) {
   process.stderr.write(`${name} ${index}: seed ${seed}, ${((performance.now() - began) / 1000).toFixed(0)} s\n`)
 }
 const evidence = await Promise.all(runs.map(readRunEvidence))
-const { comparison, verdict } = await diagnose({ run: runs })
 const record = {
   index: Number(index),
   settings,
   seeds: study.seeds,
   losses: lossesOf(evidence, settings.arms),
   contrasts: contrastsOf(evidence, settings),
-  verdict: verdict?.kind,
-  comparison,
   reasons,
   asked,
   seconds: (performance.now() - began) / 1000,

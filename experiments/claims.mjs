@@ -1,10 +1,11 @@
 // What the paper (arXiv 2412.04650) says, beside what the studies measured. A claim whose study has not run is unknown.
+import { verdictOf } from './contrasts.mjs'
 import { mean, nameOf, percent, remedyOf } from './tables.mjs'
 
 /** One round against E rounds of one epoch. */
 const rival = (cell) => cell.contrasts.find(({ arm }) => arm === `${cell.settings.horizon}x1`)
 const pooled = (cell) => cell.contrasts.find(({ arm }) => arm === 'pooled')
-const decided = (cells) => cells.filter(({ verdict }) => verdict && verdict !== 'not-enough-evidence')
+const decided = (cells) => cells.filter((cell) => verdictOf(cell) && verdictOf(cell) !== 'not-enough-evidence')
 const isPretrained = ({ settings }) => settings.base !== 'random twin'
 const shares = (cells) => cells.map(rival).filter(Boolean)
 const range = (values, digits = 1) =>
@@ -25,7 +26,7 @@ const CLAIMS = [
     needs: ['size', 'skew', 'pretrained'],
     told(...groups) {
       const cells = groups.flat().filter((cell) => isPretrained(cell) && rival(cell))
-      const count = (kind) => cells.filter(({ verdict }) => verdict === kind).length
+      const count = (kind) => cells.filter((cell) => verdictOf(cell) === kind).length
       const needed = count('several-rounds-needed')
       const within = shares(cells).filter(({ share }) => share < 0.02).length
       return [
@@ -114,7 +115,7 @@ const CLAIMS = [
       const varied = cells.filter(({ settings: { varied } }) => varied.clients !== undefined)
       return [
         varied.map((cell) => `${nameOf(cell)}: ${percent(rival(cell).share, 1)}`).join('; '),
-        varied.some(({ verdict }) => verdict === 'several-rounds-needed') ? 'does not hold' : 'not refuted',
+        varied.some((cell) => verdictOf(cell) === 'several-rounds-needed') ? 'does not hold' : 'not refuted',
       ]
     },
   },
@@ -137,7 +138,7 @@ const CLAIMS = [
       const compared = cells.filter(rival)
       return [
         `share of the gain that one round loses: ${range(shares(compared).map(({ share }) => share))}`,
-        compared.some(({ verdict }) => verdict === 'several-rounds-needed') ? 'does not hold for all' : 'not refuted',
+        compared.some((cell) => verdictOf(cell) === 'several-rounds-needed') ? 'does not hold for all' : 'not refuted',
       ]
     },
   },

@@ -1,6 +1,7 @@
 // Arms against arms over the seeds of a cell, paired by held-out example.
 import { pairedDifference } from '../dist/diagnose/comparison.js'
 import { lossesOf as itemLosses, itemsOf } from '../dist/diagnose/paired-runs.js'
+import { verdictOfComparison } from '../dist/diagnose/verdict.js'
 
 /** Mean held-out loss of each arm a seed, and what travelled. */
 export function lossesOf(runs, arms) {
@@ -39,3 +40,32 @@ export function contrast(pairs) {
   const gain = perSeed.reduce((sum, { base, several }) => sum + base - several, 0) / perSeed.length
   return { difference, interval, items, gain, share: difference / gain }
 }
+
+/** A cell's verdict, by the product's own rule and margin; undefined where its two arms were not both run. */
+export function verdictOf({ settings: { horizon }, seeds, losses, contrasts }) {
+  const [one, several] = [`1x${horizon}`, `${horizon}x1`]
+  const rival = contrasts.find(({ arm }) => arm === several)
+  if (rival === undefined) return undefined
+  const of = (arm, i) => losses[arm].perSeed[i]
+  const perSeed = seeds.map((seed, i) => ({
+    seed,
+    base: of('base', i),
+    one: of(one, i),
+    several: of(several, i),
+    difference: of(one, i) - of(several, i),
+  }))
+  const gain = perSeed.reduce((sum, run) => sum + run.base - Math.min(run.one, run.several), 0) / seeds.length
+  const bytes = (arm) => losses[arm].bytesUp + losses[arm].bytesDown
+  const { difference, interval, items } = rival
+  return verdictOfComparison({
+    ...{ one, several, seeds, items, difference, interval, perSeed, gain, margin: MARGIN * gain },
+    ...{
+      belowMargin: Number.NaN,
+      bytesSaved: bytes(several) - bytes(one),
+      bytesShare: 1 - bytes(one) / bytes(several),
+    },
+  }).kind
+}
+
+/** Share of the gain of the better arm that one round may cost. */
+const MARGIN = 0.02

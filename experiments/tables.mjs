@@ -1,5 +1,6 @@
 // Records of a study as Markdown tables.
 import { pairedDifference } from '../dist/diagnose/comparison.js'
+import { verdictOf } from './contrasts.mjs'
 
 const fixed = (value, digits = 3) =>
   value === undefined || value === null || !Number.isFinite(value) ? '–' : value.toFixed(digits)
@@ -49,7 +50,7 @@ export function mainTable({ cells }) {
       loss('pooled'),
       rival ? interval(rival) : '–',
       rival ? percent(rival.share, 1) : '–',
-      cell.verdict && rival ? cell.verdict : '–',
+      verdictOf(cell) ?? '–',
     ]
   })
   return table(['cell', 'base', '1xE', 'Ex1', 'pooled', '1xE − Ex1 (95 %)', "of Ex1's gain", 'verdict'], rows)
