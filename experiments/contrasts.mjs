@@ -59,7 +59,9 @@ export function verdictOf({ settings: { horizon }, seeds, losses, contrasts }) {
   const { difference, interval, items } = rival
   return verdictOfComparison({
     ...{ one, several, seeds, items, difference, interval, perSeed, gain, margin: MARGIN * gain },
+    // Only the kind is taken; these are for the sentence beside it.
     ...{
+      errors: { items: 0, seeds: 0, freedom: 0 },
       belowMargin: Number.NaN,
       bytesSaved: bytes(several) - bytes(one),
       bytesShare: 1 - bytes(one) / bytes(several),
