@@ -105,7 +105,7 @@ export function rivalsTable({ cells }) {
   const rows = cells.flatMap((cell) =>
     cell.contrasts
       .filter(({ arm }) => !plain(cell, arm))
-      .map((row) => [nameOf(cell), row.arm, interval(row), percent(row.share, 1)]),
+      .map((row) => [nameOf(cell), row.arm, interval(row), row.gain > 0 ? percent(row.share, 1) : 'it gains nothing']),
   )
   return rows.length === 0 ? '' : table(['cell', 'arm', '1xE loses more than it (95 %)', 'of its gain'], rows)
 }
