@@ -48,7 +48,6 @@ for (const seed of study.seeds) {
 }
 const evidence = await Promise.all(runs.map(readRunEvidence))
 const record = {
-  index: Number(index),
   settings,
   seeds: study.seeds,
   losses: lossesOf(evidence, settings.arms),

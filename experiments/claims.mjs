@@ -23,7 +23,7 @@ export function claimRows(studies) {
 const CLAIMS = [
   {
     claim: 'One round matches as many rounds as epochs, for pretrained models',
-    needs: ['size', 'skew', 'pretrained'],
+    needs: ['skew', 'pretrained', 'pooling'],
     told(...groups) {
       const cells = groups.flat().filter((cell) => isPretrained(cell) && rival(cell))
       const count = (kind) => cells.filter((cell) => verdictOf(cell) === kind).length
@@ -94,7 +94,7 @@ const CLAIMS = [
   },
   {
     claim: 'The gap is bounded by L tau T k m ||w0||',
-    needs: ['pretrained', 'size', 'skew'],
+    needs: ['pretrained', 'pooling', 'skew'],
     told(...groups) {
       const rows = groups
         .flat()
@@ -174,7 +174,7 @@ const CLAIMS = [
   },
   {
     claim: 'A one-round remedy recovers what averaging loses',
-    needs: ['skew', 'pooling'],
+    needs: ['pooling'],
     told(...groups) {
       const cells = groups.flat().filter(({ asked }) => asked.remedies?.length > 0)
       const names = ['lambda', 'lambda by tensor', 'learned weights', 'Fisher', 'TIES', 'KnOTS', 'median']
@@ -194,6 +194,7 @@ const CLAIMS = [
       })
       return [
         helped
+          .filter((row) => row.of > 0)
           .map((row) => `${row.name}: ${row.mean.toFixed(4)} on average, surely better in ${row.sure} of ${row.of}`)
           .join('; '),
         helped.some((row) => row.sure > row.of / 2) ? 'holds for some' : 'holds rarely',
