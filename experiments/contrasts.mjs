@@ -1,6 +1,7 @@
 // Arms against arms over the seeds of a cell, paired by held-out example.
 import { pairedDifference } from '../dist/diagnose/comparison.js'
 import { lossesOf as itemLosses, itemsOf } from '../dist/diagnose/paired-runs.js'
+import { MARGIN_SHARE } from '../dist/diagnose/truth.js'
 import { verdictOfComparison } from '../dist/diagnose/verdict.js'
 
 /** Mean held-out loss of each arm a seed, and what travelled. */
@@ -58,7 +59,7 @@ export function verdictOf({ settings: { horizon }, seeds, losses, contrasts }) {
   const bytes = (arm) => losses[arm].bytesUp + losses[arm].bytesDown
   const { difference, interval, items } = rival
   return verdictOfComparison({
-    ...{ one, several, seeds, items, difference, interval, perSeed, gain, margin: MARGIN * gain },
+    ...{ one, several, seeds, items, difference, interval, perSeed, gain, margin: MARGIN_SHARE * gain },
     // Only the kind is taken; these are for the sentence beside it.
     ...{
       errors: { items: 0, seeds: 0, freedom: 0 },
@@ -68,6 +69,3 @@ export function verdictOf({ settings: { horizon }, seeds, losses, contrasts }) {
     },
   }).kind
 }
-
-/** Share of the gain of the better arm that one round may cost. */
-const MARGIN = 0.02

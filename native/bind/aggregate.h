@@ -1,4 +1,4 @@
-// The aggregation's part of src/native/binding.ts: factorisations in aggregate.cc, the rest in aggregate_sums.cc.
+// The aggregation's part of src/native/binding/: factorisations in aggregate.cc, the rest in aggregate_sums.cc.
 #pragma once
 
 #include <napi.h>

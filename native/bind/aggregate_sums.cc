@@ -1,4 +1,4 @@
-// Sums, dense results and inner products of src/native/binding.ts.
+// Sums, dense results and inner products of src/native/binding/.
 #include <algorithm>
 #include <memory>
 #include <new>

@@ -1,4 +1,4 @@
-// mergeRows of src/native/binding.ts.
+// mergeRows of src/native/binding/.
 #pragma once
 
 #include <napi.h>

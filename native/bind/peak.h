@@ -1,4 +1,4 @@
-// probePeak, probeBandwidth and probeProduct of src/native/binding.ts.
+// probePeak, probeBandwidth and probeProduct of src/native/binding/.
 #pragma once
 
 #include <napi.h>

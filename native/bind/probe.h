@@ -1,4 +1,4 @@
-// The class Probe, probeBudget and squaredNorms of src/native/binding.ts.
+// The class Probe, probeBudget and squaredNorms of src/native/binding/.
 #pragma once
 
 #include <napi.h>

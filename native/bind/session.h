@@ -1,4 +1,4 @@
-// The class Session and memoryBudget of src/native/binding.ts.
+// The class Session and memoryBudget of src/native/binding/.
 #pragma once
 
 #include <napi.h>

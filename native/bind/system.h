@@ -1,4 +1,4 @@
-// cpu and random of src/native/binding.ts.
+// cpu and random of src/native/binding/.
 #pragma once
 
 #include <napi.h>

@@ -1,4 +1,4 @@
-// The class Weights of src/native/binding.ts: base weights mapped from their files.
+// The class Weights of src/native/binding/: base weights mapped from their files.
 #pragma once
 
 #include <napi.h>

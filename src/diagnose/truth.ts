@@ -7,7 +7,7 @@ import type { PairedComparison } from './types.js'
 /** Seeds below which no interval over them means anything. */
 export const LEAST_SEEDS = 3
 /** Share of the gain over base that a difference may cost without mattering. */
-const MARGIN_SHARE = 0.02
+export const MARGIN_SHARE = 0.02
 
 export interface Margin {
   /** of the gain of the better of the two arms over base; default 0.02 */

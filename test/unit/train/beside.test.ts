@@ -1,26 +1,13 @@
 /** Sessions beside each other: what may step together, and what a failed step leaves. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type Model, openModel } from '../../../src/model/open.js'
+import { expect, it } from 'vitest'
 import type { Batch } from '../../../src/native/binding/batch.js'
 import type { NativeSession, SessionOptions } from '../../../src/native/binding/session.js'
 import type { StepOptions } from '../../../src/native/binding/step.js'
 import { native } from '../../../src/native/load.js'
 import { adamw } from '../../../src/train/optimizer.js'
-import { writeTinyBase } from '../../cli/tiny-base.js'
+import { tinyModel } from './tiny-model.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'oneround-'))
-let base: Model
-beforeAll(async () => {
-  writeTinyBase(folder)
-  base = await openModel(folder)
-})
-afterAll(async () => {
-  await base.close()
-  rmSync(folder, { recursive: true, force: true })
-})
+const tiny = tinyModel()
 
 const batch: Batch = {
   ids: Int32Array.of(1, 2, 3, 4),
@@ -32,7 +19,7 @@ const options: StepOptions = { ...adamw, learningRate: 0.01, weightDecay: 0, cli
 const lora = { kind: 'lora', layer: 'model.layers.0.mlp.down_proj', rank: 3, scale: 1.5, dropout: 0 } as const
 
 const open = (more: Partial<SessionOptions> = {}): NativeSession =>
-  new (native().Session)(base.weights, {
+  new (native().Session)(tiny.base.weights, {
     ...{ slots: [lora], overlay: [], threads: 1, rowsPerPass: 32, longestExample: 8, training: true, clients: 2 },
     ...more,
   })
@@ -123,7 +110,8 @@ it('whole tensors that train cannot be shared', () => {
 
 it('the budget counts the parameters of all', () => {
   const { slots, ...rest } = { slots: [lora], overlay: [], threads: 1, rowsPerPass: 32, longestExample: 8 }
-  const budget = (clients: number) => native().memoryBudget(base.weights, { slots, ...rest, training: true, clients })
+  const budget = (clients: number) =>
+    native().memoryBudget(tiny.base.weights, { slots, ...rest, training: true, clients })
   const [one, three] = [budget(1), budget(3)]
   for (const part of ['parameters', 'gradients', 'optimizer'] as const) expect(three[part]).toBe(3 * one[part])
   expect(() => budget(33)).toThrow('clients is out of range')

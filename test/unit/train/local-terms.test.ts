@@ -1,26 +1,13 @@
 /** What a strategy adds to a step's gradient: FedProx's pull on merged weights, SCAFFOLD's correction. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Model, openModel } from '../../../src/model/open.js'
+import { describe, expect, it } from 'vitest'
 import type { Batch } from '../../../src/native/binding/batch.js'
 import type { NativeSession, SessionOptions } from '../../../src/native/binding/session.js'
 import type { Slot } from '../../../src/native/binding/slots.js'
 import type { StepOptions } from '../../../src/native/binding/step.js'
 import { native } from '../../../src/native/load.js'
-import { writeTinyBase } from '../../cli/tiny-base.js'
+import { tinyModel } from './tiny-model.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'oneround-'))
-let base: Model
-beforeAll(async () => {
-  writeTinyBase(folder)
-  base = await openModel(folder)
-})
-afterAll(async () => {
-  await base.close()
-  rmSync(folder, { recursive: true, force: true })
-})
+const tiny = tinyModel()
 
 const layer = 'model.layers.0.mlp.down_proj'
 const tensor = 'model.layers.0.self_attn.q_proj.weight'
@@ -48,7 +35,7 @@ const sgd: StepOptions = {
 
 function open(slot: Slot, more: Partial<SessionOptions> = {}): NativeSession {
   const options = { slots: [slot], overlay: [], threads: 1, rowsPerPass: 32, longestExample: 32, training: true }
-  return new (native().Session)(base.weights, { ...options, ...more })
+  return new (native().Session)(tiny.base.weights, { ...options, ...more })
 }
 
 const random = (count: number, stream: number) =>
@@ -67,7 +54,7 @@ async function gradient(session: NativeSession, values: Float32Array, o: Partial
 /** mu/2 s^2 ||B A - B0 A0||^2 */
 function penalty(mu: number, values: Float64Array, anchor: Float32Array): number {
   const { rank, scale } = lora as Extract<Slot, { kind: 'lora' }>
-  const { in: inDim, out } = base.spec.linearLayers.find(({ name }) => name === layer)!
+  const { in: inDim, out } = tiny.base.spec.linearLayers.find(({ name }) => name === layer)!
   const product = (flat: ArrayLike<number>, o: number, i: number) => {
     let sum = 0
     for (let k = 0; k < rank; k++) sum += flat[rank * inDim + o * rank + k]! * flat[k * inDim + i]!
@@ -108,7 +95,7 @@ describe('the pull towards the start', () => {
   it('is nothing where the product is the anchor, though its factors are others', async () => {
     const near = open(lora, { anchored: true })
     const anchor = random(near.parameterCount, 3)
-    const { in: inDim } = base.spec.linearLayers.find(({ name }) => name === layer)!
+    const { in: inDim } = tiny.base.spec.linearLayers.find(({ name }) => name === layer)!
     // 2 A and B / 2 are the same weights
     const values = anchor.map((value, i) => (i < 3 * inDim ? 2 * value : value / 2))
     near.setAnchor(anchor)

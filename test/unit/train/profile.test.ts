@@ -1,23 +1,10 @@
 /** A session that measures its operations trains as one that does not. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type Model, openModel } from '../../../src/model/open.js'
+import { expect, it } from 'vitest'
 import { native } from '../../../src/native/load.js'
 import { adamw } from '../../../src/train/optimizer.js'
-import { writeTinyBase } from '../../cli/tiny-base.js'
+import { tinyModel } from './tiny-model.js'
 
-const folder = mkdtempSync(join(tmpdir(), 'oneround-'))
-let base: Model
-beforeAll(async () => {
-  writeTinyBase(folder)
-  base = await openModel(folder)
-})
-afterAll(async () => {
-  await base.close()
-  rmSync(folder, { recursive: true, force: true })
-})
+const tiny = tinyModel()
 
 const batch = {
   ids: Int32Array.of(1, 2, 3, 4),
@@ -30,7 +17,7 @@ it.each(native().cpu().isa === 'avx512bf16' ? (['f32', 'bf16'] as const) : (['f3
   'in %s, with calls, seconds and bytes of every operation',
   async (compute) => {
     const parametersAfter = async (profile: boolean) => {
-      const session = new (native().Session)(base.weights, {
+      const session = new (native().Session)(tiny.base.weights, {
         slots: [{ kind: 'lora', layer: 'model.layers.0.mlp.down_proj', rank: 3, scale: 1.5, dropout: 0 }],
         ...{ overlay: [], threads: 1, rowsPerPass: 32, longestExample: 8, training: true, compute, profile },
       })
