@@ -57,6 +57,7 @@ Napi::Function SessionObject::define(Napi::Env env) {
                       InstanceMethod<&SessionObject::step>("step"),
                       InstanceMethod<&SessionObject::gradient>("gradient"),
                       InstanceMethod<&SessionObject::evaluate>("evaluate"),
+                      InstanceMethod<&SessionObject::add_inputs>("addInputs"),
                       InstanceMethod<&SessionObject::logits>("logits"),
                       InstanceMethod<&SessionObject::prefill>("prefill"),
                       InstanceMethod<&SessionObject::next>("next"),
@@ -119,8 +120,9 @@ bool SessionObject::free_to_start(Napi::Env env) {
   return false;
 }
 
-Napi::Value SessionObject::launch(const Napi::CallbackInfo& info, std::unique_ptr<Job> job) {
-  const Napi::Value promise = JobThread::start(info.Env(), std::move(job), info.This().As<Napi::Object>(), &job_);
+Napi::Value SessionObject::launch(const Napi::CallbackInfo& info, std::unique_ptr<Job> job, Napi::Object owner) {
+  if (owner.IsEmpty()) owner = info.This().As<Napi::Object>();
+  const Napi::Value promise = JobThread::start(info.Env(), std::move(job), owner, &job_);
   *shared_ = job_;
   return promise;
 }
@@ -227,7 +229,7 @@ void SessionObject::reset_optimizer(const Napi::CallbackInfo& info) {
 }
 
 template <class Make>
-Napi::Value SessionObject::start(const Napi::CallbackInfo& info, const Make& make) {
+Napi::Value SessionObject::start(const Napi::CallbackInfo& info, const Make& make, Napi::Object owner) {
   const Napi::Env env = info.Env();
   Batch batch;
   if (!free_to_start(env) || !read_batch(info[0], &batch)) return env.Undefined();
@@ -242,7 +244,7 @@ Napi::Value SessionObject::start(const Napi::CallbackInfo& info, const Make& mak
     throw_status(env, out_of_memory());
   }
   if (job == nullptr) return env.Undefined();
-  return launch(info, std::move(job));
+  return launch(info, std::move(job), owner);
 }
 
 Napi::Value SessionObject::step(const Napi::CallbackInfo& info) {
@@ -261,6 +263,32 @@ Napi::Value SessionObject::gradient(const Napi::CallbackInfo& info) {
 
 Napi::Value SessionObject::evaluate(const Napi::CallbackInfo& info) {
   return start(info, [&](Batch batch) { return std::make_unique<EvaluateJob>(session_, std::move(batch)); });
+}
+
+// (batch, sums): adds in place to the caller's arrays, which src/train hands nobody else meanwhile.
+Napi::Value SessionObject::add_inputs(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Array list;
+  if (!ready(env) || !read_array(info[1], "sums", &list)) return env.Undefined();
+  std::vector<float*> sums;
+  std::vector<size_t> sizes;
+  Napi::Array owner = Napi::Array::New(env);
+  owner.Set(list.Length(), info.This());
+  for (uint32_t i = 0; i < list.Length(); i++) {
+    std::span<const float> sum;
+    const Napi::Value value = list.Get(i);
+    if (!value.IsUndefined() && !read_float32(value, "sums[" + std::to_string(i) + "]", &sum)) return env.Undefined();
+    sums.push_back(const_cast<float*>(sum.data()));
+    sizes.push_back(sum.size());
+    owner.Set(i, value);
+  }
+  if (Status s = session_->check_inputs(sums, sizes); !s.is_ok()) {
+    throw_status(env, s);
+    return env.Undefined();
+  }
+  return start(
+      info,
+      [&](Batch batch) { return std::make_unique<InputsJob>(session_, std::move(batch), std::move(sums)); }, owner);
 }
 
 Napi::Value SessionObject::logits(const Napi::CallbackInfo& info) {

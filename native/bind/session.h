@@ -36,6 +36,7 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value gradient(const Napi::CallbackInfo& info);
   Napi::Value evaluate(const Napi::CallbackInfo& info);
+  Napi::Value add_inputs(const Napi::CallbackInfo& info);
   Napi::Value profile(const Napi::CallbackInfo& info);
   Napi::Value logits(const Napi::CallbackInfo& info);
   Napi::Value prefill(const Napi::CallbackInfo& info);
@@ -50,13 +51,13 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   bool ready(Napi::Env env);
   // The same, and while one of a session beside it runs.
   bool free_to_start(Napi::Env env);
-  // Starts a job of this session alone.
-  Napi::Value launch(const Napi::CallbackInfo& info, std::unique_ptr<Job> job);
+  // Starts a job of this session alone; `owner`, by default the session, stays until it is settled.
+  Napi::Value launch(const Napi::CallbackInfo& info, std::unique_ptr<Job> job, Napi::Object owner = Napi::Object());
   // Starts a job of generation, or throws what its check found.
   Napi::Value generate(const Napi::CallbackInfo& info, const Status& checked, std::unique_ptr<Job> job);
   // Reads and checks the batch, then starts the job that `make` builds around it.
   template <class Make>
-  Napi::Value start(const Napi::CallbackInfo& info, const Make& make);
+  Napi::Value start(const Napi::CallbackInfo& info, const Make& make, Napi::Object owner = Napi::Object());
 
   std::shared_ptr<Session> session_;
   JobHandle job_;                      // the last one that this session has a part in

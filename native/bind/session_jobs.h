@@ -95,6 +95,18 @@ class EvaluateJob final : public BatchJob {
   std::vector<int32_t> tokens_;
 };
 
+// The sums are the caller's, who keeps them until the job is settled.
+class InputsJob final : public BatchJob {
+ public:
+  InputsJob(std::shared_ptr<Session> session, Batch batch, std::vector<float*> sums)
+      : BatchJob(std::move(session), std::move(batch)), sums_(std::move(sums)) {}
+  Status run(const std::atomic<bool>& abort) override { return session_->inputs(batch_, sums_, abort); }
+  Napi::Value result(Napi::Env env) override { return env.Undefined(); }
+
+ private:
+  std::vector<float*> sums_;
+};
+
 class LogitsJob final : public BatchJob {
  public:
   using BatchJob::BatchJob;

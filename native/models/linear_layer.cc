@@ -140,12 +140,22 @@ void apart_backward(const Backend& backend, const LayerUse& use, const Matrix& x
   });
 }
 
+// G += x' x of every layer whose inputs are wanted, examples one after another.
+void add_inputs(const Backend& backend, std::span<const LayerUse> uses, const Matrix& x, const Pass& pass) {
+  for (const LayerUse& use : uses) {
+    if (!use.layer->has_lora() || pass.inputs[use.layer->place] == nullptr) continue;
+    const Matrix sum = matrix(pass.inputs[use.layer->place], x.cols, x.cols);
+    backend.linear_d_w(backend.self, x, x, sum, 1.0f, pass.segments);
+  }
+}
+
 }  // namespace
 
 void linear_forward(const Backend& backend, std::span<const LayerUse> uses, const Matrix& x,
                     const LinearScratch& scratch, const Pass& pass) {
   void* self = backend.self;
   LinearPart parts[kMostParts];
+  if (!pass.inputs.empty()) add_inputs(backend, uses, x, pass);
   for (size_t i = 0; i < uses.size(); i++)
     parts[i] = part_of(uses[i], uses[i].u, scratch.factors + i * pass.clients.size(), pass);
   backend.linear_parts(self, x, parts, static_cast<int64_t>(uses.size()), pass.groups);

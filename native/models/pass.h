@@ -22,6 +22,8 @@ struct Pass {
   Segments segments;  // of all clients, in their order
   std::span<const PassClient> clients;
   RowGroups groups;  // their rows
+  // Where wanted, one a slot: x' x [in, in] of the rows that its layer reads is added there. Null: not of this layer.
+  std::span<float* const> inputs = {};
 
   int64_t rows() const {
     const Segment& last = segments.data[segments.count - 1];

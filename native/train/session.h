@@ -110,6 +110,9 @@ class Session {
   // Summed loss and labelled tokens of each example.
   Status evaluate(const Batch& batch, const std::atomic<bool>& abort, std::vector<double>* losses,
                   std::vector<int32_t>* tokens);
+  // sums[i] += x' x [in, in] over all rows that the layer of slot i reads, f32; null: not wanted. No dropout.
+  Status check_inputs(std::span<float* const> sums, std::span<const size_t> sizes) const;
+  Status inputs(const Batch& batch, std::span<float* const> sums, const std::atomic<bool>& abort);
   // Generation: a sequence's prompt, then one token at a time; logits [V] of what comes next.
   Status check_prompt(std::span<const int32_t> ids, int32_t sequence) const;
   Status prefill(std::span<const int32_t> ids, int32_t sequence, const std::atomic<bool>& abort,

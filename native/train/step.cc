@@ -217,6 +217,29 @@ Status Session::evaluate(const Batch& batch, const std::atomic<bool>& abort, std
   });
 }
 
+Status Session::check_inputs(std::span<float* const> sums, std::span<const size_t> sizes) const {
+  const std::vector<Slot>& slots = parameters_->slots();
+  if (sums.size() != slots.size())
+    return Status::error(Code::argument, std::to_string(sums.size()) + " sums of inputs", "Give one for each slot.");
+  for (size_t i = 0; i < sums.size(); i++) {
+    const auto in = static_cast<size_t>(slots[i].cols);
+    if (sums[i] == nullptr || (slots[i].kind != Slot::Kind::dense && sizes[i] == in * in)) continue;
+    return Status::error(Code::argument, "the sum of inputs of " + slots[i].name + " has another size",
+                         "Give in x in numbers for a layer with factors.");
+  }
+  return Status::ok();
+}
+
+Status Session::inputs(const Batch& batch, std::span<float* const> sums, const std::atomic<bool>& abort) {
+  // No row has a label: the blocks are all that is computed.
+  const std::vector<int32_t> none(batch.ids.size(), -1);
+  return for_passes(batch, [&](int64_t first_row, size_t, Pass pass) {
+    pass.inputs = sums;
+    return shared_->decoder->losses(backend(), batch.ids.data() + first_row, none.data(), pass,
+                                    shared_->row_losses.data(), abort);
+  });
+}
+
 Status Session::logits(const Batch& batch, const std::atomic<bool>& abort, std::vector<float>* out) {
   const int64_t vocabulary = base().shape().vocabulary;
   out->resize(batch.ids.size() * static_cast<size_t>(vocabulary));

@@ -16,6 +16,7 @@ import { runMethod } from './methods.js'
 import { checkRank } from './ranks.js'
 import { noSuchClient, nothingToSum } from './refusals.js'
 import { readState, stateSha256, writeState } from './state-file.js'
+import { type ClientStatistics, statisticReader } from './statistics.js'
 import { checkOverlay, denseLayerSum, layerSum, type Summand } from './sums.js'
 import { type AggregateMethod, methodTable, plainMethods } from './table.js'
 import { resolveWeights, weightOf } from './weights.js'
@@ -36,13 +37,15 @@ export interface Aggregate {
   layers: { name: string; rank: number; relativeError: number }[]
 }
 
-export interface FinishOptions extends Omit<MethodOptions, 'rank'> {
+export interface FinishOptions extends Omit<MethodOptions, 'rank' | 'statistics'> {
   /** default: the plan's */
   method?: AggregateMethod
   /** of methods that end in svd; default: the plan's */
   rank?: RankRule
   /** default: the plan's */
   weights?: Weights
+  /** fisher, regmean: what the clients measured, as numbers or as the files that they wrote */
+  statistics?: ClientStatistics | readonly string[] | undefined
 }
 
 /** Where removing needs updates again: files or updates, of whom does not matter. */
@@ -201,7 +204,12 @@ async function aggregate(sums: Accumulator, options: FinishOptions, o: Aggregato
       ? layerSum(layer, summands, weights, overlay)
       : denseLayerSum(layer, grid, summands, weights, overlay)
   })
-  const { outcomes, coefficients } = await runMethod(method, layers, { ...options, rank }, o)
+  const measured =
+    method === 'fisher' || method === 'regmean'
+      ? { statistics: await statisticReader(options.statistics, method, plan, members) }
+      : {}
+  const { statistics: _, ...told } = options
+  const { outcomes, coefficients } = await runMethod(method, layers, { ...told, rank, ...measured }, o)
   return {
     adapter: makeAdapter(
       outcomes.map((outcome) => outcome.layer),

@@ -1,10 +1,9 @@
 /** Each number of A and B weighed by how much the client's loss depends on it (arXiv 2111.09832). */
-import { OneroundError } from '../errors.js'
 import { alike, pairOfMean } from './factor-mean.js'
 import { errorOf } from './factorize.js'
 import { type LayerMethod, type LayerSum, overlayPairs, type Part } from './method.js'
 import { sideBySide } from './stack.js'
-import type { ClientStatistics } from './statistics.js'
+import { noStatistic, type StatisticReader } from './statistics.js'
 
 /** Where no client's loss depends on a number, the plain weighted mean. */
 const floor = 1e-12
@@ -13,8 +12,9 @@ const floor = 1e-12
 export const fisherLayer: LayerMethod = async (sum, options) => {
   const parts = sum.parts.filter((part) => part.weight !== 0)
   const { rank, scale } = alike(sum, parts, 'fisher')
-  const weighted = (factor: 'a' | 'b') => {
-    const fisher = parts.map((part) => statisticOf(sum, part, factor, options.statistics))
+  const weighted = async (factor: 'a' | 'b') => {
+    const fisher: Float32Array[] = []
+    for (const part of parts) fisher.push(await statisticOf(sum, part, factor, options.statistics))
     return Float32Array.from(parts[0]?.[factor] ?? [], (_, i) => {
       let [total, weight] = [0, 0]
       parts.forEach((part, c) => {
@@ -25,26 +25,24 @@ export const fisherLayer: LayerMethod = async (sum, options) => {
       return total / weight
     })
   }
-  const mean = { rank, scale, a: weighted('a'), b: weighted('b') }
+  const mean = { rank, scale, a: await weighted('a'), b: await weighted('b') }
   const result = [pairOfMean(mean), ...overlayPairs(sum)]
   const { name, in: inDim, out } = sum
   const layer = sum.overlay.length === 0 ? { name, in: inDim, out, ...mean } : sideBySide(sum, result)
   return { layer, ...(await errorOf(sum, result)) }
 }
 
-function statisticOf(
+async function statisticOf(
   sum: LayerSum,
   part: Part,
   factor: 'a' | 'b',
-  statistics: ClientStatistics | undefined,
-): Float32Array {
-  const own = statistics?.[part.client]?.[sum.name]
+  statistics: StatisticReader | undefined,
+): Promise<Float32Array> {
+  const own = await statistics?.(part.client, sum.name)
   const values = factor === 'a' ? own?.fisherA : own?.fisherB
   if (values?.length === part[factor].length && values.every((value) => Number.isFinite(value) && value >= 0))
     return values
-  throw new OneroundError('REFUSED', `fisher needs the statistic of client '${part.client}' for layer '${sum.name}'.`, {
-    found: values === undefined ? 'none' : `${values.length} numbers`,
-    expected: `${part[factor].length} finite numbers of at least 0 for lora_${factor.toUpperCase()}`,
-    fix: 'Give the statistics of every client, or choose another method.',
-  })
+  const found = values === undefined ? 'none' : `${values.length} numbers`
+  const expected = `${part[factor].length} finite numbers of at least 0 for lora_${factor.toUpperCase()}`
+  throw noStatistic('fisher', part.client, sum.name, found, expected)
 }

@@ -2,7 +2,7 @@
 import type { AdapterLayer } from '../adapter/adapter.js'
 import type { FactorPair } from '../native/binding/factors.js'
 import type { OverlayLayer } from '../native/binding/overlay.js'
-import type { ClientStatistics } from './statistics.js'
+import type { StatisticReader } from './statistics.js'
 
 /** One client's factors of one layer. Its part of the exact sum is weight * scale * B A. */
 export interface Part {
@@ -66,7 +66,7 @@ export interface MethodOptions {
   /** cat: weight of each client in each layer; layers that are not named take the plan's weights */
   layerWeights?: Readonly<Record<string, Readonly<Record<string, number>>>> | undefined
   /** fisher, regmean: what the clients measured */
-  statistics?: ClientStatistics | undefined
+  statistics?: StatisticReader | undefined
 }
 
 export interface LayerOutcome {

@@ -8,7 +8,7 @@ import { errorOf, factorize } from './factorize.js'
 import { type LayerMethod, type LayerSum, overlayPairs, type Part } from './method.js'
 import { rankLimits } from './ranks.js'
 import { sideBySide } from './stack.js'
-import type { ClientStatistics } from './statistics.js'
+import { noStatistic, type StatisticReader } from './statistics.js'
 
 /** Off-diagonal elements of G are shrunk by this, as the paper does against a singular sum. */
 const regmeanShrinkage = 0.9
@@ -16,7 +16,8 @@ const regmeanShrinkage = 0.9
 /** B_i A_i G_i (sum G)^-1 has client i's B, so the result has the rank of the stack and is then cut by the rank rule. */
 export const regmeanLayer: LayerMethod = async (sum, options) => {
   const parts = sum.parts.filter((part) => part.weight !== 0)
-  const grams = parts.map((part) => inputsOf(sum, part, options.statistics))
+  const grams: Float64Array[] = []
+  for (const part of parts) grams.push(await inputsOf(sum, part, options.statistics))
   const total = new Float64Array(sum.in * sum.in)
   parts.forEach((part, c) => {
     const g = grams[c] ?? new Float64Array()
@@ -51,18 +52,11 @@ function rowsTimes(a: Float32Array, rank: number, g: Float64Array, size: number)
   return rows
 }
 
-function inputsOf(sum: LayerSum, part: Part, statistics: ClientStatistics | undefined): Float64Array {
-  const values = statistics?.[part.client]?.[sum.name]?.inputs
+async function inputsOf(sum: LayerSum, part: Part, statistics: StatisticReader | undefined): Promise<Float64Array> {
+  const values = (await statistics?.(part.client, sum.name))?.inputs
   if (values === undefined || values.length !== sum.in ** 2 || !values.every(Number.isFinite)) {
-    throw new OneroundError(
-      'REFUSED',
-      `regmean needs the statistic of client '${part.client}' for layer '${sum.name}'.`,
-      {
-        found: values === undefined ? 'none' : `${values.length} numbers`,
-        expected: `X'X, ${sum.in} x ${sum.in} finite numbers`,
-        fix: 'Give the statistics of every client, or choose another method.',
-      },
-    )
+    const found = values === undefined ? 'none' : `${values.length} numbers`
+    throw noStatistic('regmean', part.client, sum.name, found, `X'X, ${sum.in} x ${sum.in} finite numbers`)
   }
   return Float64Array.from(values, (value, i) =>
     Math.floor(i / sum.in) === i % sum.in ? value : value * regmeanShrinkage,

@@ -252,9 +252,7 @@ export const methodTable: Readonly<Record<AggregateMethod, MethodFacts>> = {
   },
 }
 
-/** Those that the command line offers for factors: they need nothing but updates and numbers. */
+/** Those that the command line offers for factors: they need nothing but files and numbers. */
 export const plainMethods = (Object.keys(methodTable) as AggregateMethod[]).filter(
-  (name) =>
-    name !== 'fedavg' &&
-    !methodTable[name].options.some((option) => option === 'statistics' || option === 'layerWeights'),
+  (name) => name !== 'fedavg' && !methodTable[name].options.includes('layerWeights'),
 )

@@ -9,6 +9,7 @@ import { closeStateRound } from '../federation/state-round.js'
 import { shorten } from '../report/escape.js'
 import { textTable } from '../report/table.js'
 import { startOfRound } from '../train/start.js'
+import { besideUpdate } from '../update/beside.js'
 import { type Plan, readPlan } from '../update/plan.js'
 import { type Job, type Result, runJob } from './job.js'
 import { type CommonFlags, choice, count, number, rankRule, weights, whole, withCommon } from './options.js'
@@ -35,6 +36,7 @@ const finishing = [
   'trim',
   'byzantine',
   'clip',
+  'statistics',
 ] as const satisfies readonly (keyof FinishOptions)[]
 
 export function addAggregate(program: Command, terminal: Terminal): void {
@@ -61,6 +63,10 @@ export function addAggregate(program: Command, terminal: Terminal): void {
     .option('--seed <n>', 'dare (default: 0)', whole)
     .option('--trim <x>', 'trimmed-mean: share of the clients left out at either end (default: 0.1)', number)
     .option('--byzantine <n>', 'krum, multi-krum: clients that may be hostile (default: the most it allows)', whole)
+    .option(
+      '--statistics <files...>',
+      'fisher, regmean: what the clients measured (default: NAME.METHOD.safetensors beside each update)',
+    )
     .option('--clip <x>', 'norm-clipping: largest norm of an update (default: the median)', number)
     .requiredOption(
       '--out <adapter>',
@@ -70,6 +76,7 @@ export function addAggregate(program: Command, terminal: Terminal): void {
     'oneround aggregate plan.json north.update.safetensors south.update.safetensors --out adapter',
     'oneround aggregate plan.json updates/*.update.safetensors --method stack --out adapter',
     'oneround aggregate plan.json updates/*.update.safetensors --weights north=0.7,south=0.3 --out adapter',
+    'oneround aggregate plan.json updates/*.update.safetensors --method fisher --out adapter',
     'oneround aggregate plan.json round2/*.update.safetensors --round 2 --start after1 --out after2',
     'oneround aggregate plan.json late.update.safetensors --state round.state --out adapter',
     'oneround aggregate plan.json --merge east.state west.state --state round.state --out adapter',
@@ -79,6 +86,9 @@ export function addAggregate(program: Command, terminal: Terminal): void {
       const finish: FinishOptions = Object.fromEntries(
         finishing.filter((name) => flags[name] !== undefined).map((name) => [name, flags[name]]),
       )
+      const { method = plan.aggregate.method } = finish
+      if (method === 'fisher' || method === 'regmean')
+        finish.statistics ??= updates.map((update) => besideUpdate(update, method))
       if (flags.round < plan.rounds && Object.keys(finish).length > 0) throw notLast(plan, flags.round, finish)
       if (flags.state !== undefined) return fromState(plan, updates, { ...flags, state: flags.state }, finish, job)
       if (updates.length === 0 || flags.merge !== undefined || flags.keep !== undefined) throw noState(updates.length)

@@ -4,16 +4,19 @@ import { formatBytes, formatCount } from '../report/numbers.js'
 import { environment } from '../run/environment.js'
 import { computeOf } from '../train/compute.js'
 import type { EvaluationRecord } from '../train/evaluations.js'
+import { saveStatistic } from '../train/measure.js'
 import { describeMemory } from '../train/memory.js'
 import { startOfRound } from '../train/start.js'
+import { checkStatistic } from '../train/statistic.js'
 import { train } from '../train/train.js'
-import { describeLeaving } from '../update/describe.js'
+import { describeLeaving, describeStatistic } from '../update/describe.js'
 import { planSha256, readPlan } from '../update/plan.js'
 import { makeReceipt, receiptFile, writeReceipt } from '../update/receipt.js'
+import { STATISTICS, type StatisticKind } from '../update/statistic.js'
 import { baseOf, openBase } from './base.js'
 import { tellFields } from './inspect.js'
 import { runJob } from './job.js'
-import { type CommonFlags, count, withCommon } from './options.js'
+import { type CommonFlags, choice, count, withCommon } from './options.js'
 import { checkClient } from './plan.js'
 import { loadPlanData } from './plan-data.js'
 import { withFileFlags } from './plan-flags.js'
@@ -28,6 +31,7 @@ interface Flags extends CommonFlags {
   start?: string
   resume?: true
   recompute?: true
+  statistic?: StatisticKind
   dryRun?: true
   out: string
 }
@@ -44,22 +48,30 @@ export function addTrain(program: Command, terminal: Terminal): void {
     .option('--start <adapter>', 'from round 2: the folder that the server made of the round before')
     .option('--recompute', 'less memory for activations, one more forward pass a step; the same result')
     .option('--resume', 'go on from the checkpoint that an earlier call left beside --out')
+    .option(
+      '--statistic <name>',
+      'measure it too, in a second file that may leave: fisher or regmean, for aggregate --method',
+      choice(...STATISTICS),
+    )
     .option('--dry-run', 'train nothing; list every field that would leave, with its meaning')
     .requiredOption('--out <file>', 'the update; receipt and checkpoint are written beside it')
   withCommon(withFileFlags(command), [
     'oneround train plan.json --client north --data north.jsonl --base models/base --out north.update.safetensors',
     'oneround train plan.json --client north --data north.jsonl --out north.update.safetensors --dry-run',
     'oneround train plan.json --client north --data north.jsonl --base models/base --out north.update.safetensors --resume',
+    'oneround train plan.json --client north --data north.jsonl --base models/base --statistic fisher --out north.update.safetensors',
     'oneround train plan.json --client north --data north.jsonl --base models/base --round 2 --start round1/ --out north.2.update.safetensors',
   ]).action(async (file: string, flags: Flags) =>
     runJob(terminal, flags, async (job) => {
       const plan = await readPlan(file)
       checkClient(plan, flags.client)
       const start = flags.start === undefined ? undefined : await loadAdapter(flags.start)
+      if (flags.statistic !== undefined) checkStatistic(flags.statistic, plan, flags.round)
       if (flags.dryRun === true) {
         const startSha256 = startOfRound(plan, flags.round, start).sha256
         const info = { client: flags.client, planSha256: planSha256(plan), round: flags.round, startSha256 }
-        const leaves = describeLeaving(plan, { info })
+        const beside = flags.statistic === undefined ? [] : describeStatistic(plan, flags.statistic)
+        const leaves = [...describeLeaving(plan, { info }), ...beside]
         const text = [
           ...tellFields(leaves),
           '',
@@ -90,12 +102,31 @@ export function addTrain(program: Command, terminal: Terminal): void {
         onMemory: (notice) => job.note(describeMemory(notice)),
       })
       const saved = await update.save(flags.out)
+      const statistic =
+        flags.statistic === undefined
+          ? undefined
+          : await saveStatistic(flags.statistic, base, data, plan, { update, file: flags.out, ...saved }, {
+              ...job.options,
+              start,
+            })
       const receipt = receiptFile(flags.out)
       const settings = { isa: environment().isa, compute: computeOf(plan.train.compute) }
-      await writeReceipt(receipt, makeReceipt({ update, saved, plan, data: data.files, evaluations, settings }))
+      await writeReceipt(receipt, makeReceipt({ update, saved, statistic, plan, data: data.files, evaluations, settings }))
       return {
-        json: { file: flags.out, ...saved, info: update.info, receipt },
-        text: `update written to ${flags.out} (${formatBytes(saved.bytes)}, SHA-256 ${saved.sha256})\nreceipt, which stays here, in ${receipt}`,
+        json: {
+          file: flags.out,
+          ...saved,
+          info: update.info,
+          receipt,
+          ...(statistic === undefined ? {} : { statistic }),
+        },
+        text: [
+          `update written to ${flags.out} (${formatBytes(saved.bytes)}, SHA-256 ${saved.sha256})`,
+          ...(statistic === undefined
+            ? []
+            : [`statistic written to ${statistic.file} (${formatBytes(statistic.bytes)}); what it tells: docs/what-leaves.md`]),
+          `receipt, which stays here, in ${receipt}`,
+        ].join('\n'),
       }
     }),
   )

@@ -5,6 +5,7 @@ import { adapterFileNames, foundAdapterFiles, loadAdapter } from '../adapter/fol
 import { writeAtomic } from '../run/atomic.js'
 import type { RunFolder } from '../run/folder.js'
 import type { Visited } from './client.js'
+import { besideUpdate } from '../update/beside.js'
 import { readItems } from './items.js'
 import type { ItemLosses } from './judge.js'
 import type { ServerState } from './strategies/strategy.js'
@@ -86,7 +87,7 @@ export function folderStore(folder: RunFolder): Store {
       const { size } = await stat(file)
       const sent: Sent = { source: file, bytes: size, seconds: typeof seconds === 'number' ? seconds : Number.NaN }
       for (const what of besides) {
-        const beside = besideOf(file, what)
+        const beside = besideUpdate(file, what)
         if (await folder.finished(beside)) sent[what] = await readFile(beside)
       }
       return sent
@@ -96,8 +97,8 @@ export function folderStore(folder: RunFolder): Store {
       for (const what of besides) {
         const own = beside[what]
         if (own === undefined) continue
-        await writeAtomic(besideOf(file, what), own)
-        await folder.finish(besideOf(file, what))
+        await writeAtomic(besideUpdate(file, what), own)
+        await folder.finish(besideUpdate(file, what))
       }
       await writeAtomic(file, bytes)
       await folder.setResult(`seconds/${arm}/${round}/${client}`, seconds)
@@ -141,8 +142,6 @@ export function folderStore(folder: RunFolder): Store {
     keepResult: (key, value) => folder.setResult(key, value),
   }
 }
-
-const besideOf = (file: string, what: string) => file.replace(/\.update\.safetensors$/, `.${what}.safetensors`)
 
 /** Saves an adapter in a run folder and marks all of its files as finished. */
 export async function keepAdapter(folder: RunFolder, path: string, adapter: Adapter): Promise<void> {

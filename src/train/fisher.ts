@@ -1,17 +1,13 @@
 /** How much a client's loss depends on each number that it trained: what the method `fisher` weighs by. */
-import type { Adapter } from '../adapter/adapter.js'
 import { toBatch } from '../data/batches.js'
 import { type Dataset, trainedTokens } from '../data/dataset.js'
-import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
+import { updateCount } from '../update/layers.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
-import { passShape } from './budget.js'
-import { aborted, Clock, checkAborted, type JobOptions, threadsOf } from './job.js'
-import { checkBase, sessionOptions } from './prepare.js'
-import { openSession } from './session.js'
-import { flatten, loraSlots, unflatten } from './slots.js'
-import { startOfRound } from './start.js'
+import { type MeasureOptions, seeExamples } from './end-session.js'
+import { unflatten } from './slots.js'
+import { checkMeasurable } from './statistic.js'
 
 /** By layer: [rank, in] and [out, rank], not negative; as the aggregate's option `statistics` has them of a client. */
 export type FisherStatistic = Record<string, { fisherA: Float32Array; fisherB: Float32Array }>
@@ -29,54 +25,23 @@ export async function measureFisher(
   data: Dataset,
   plan: Plan,
   update: Update,
-  o: JobOptions & { start?: Adapter } = {},
+  o: MeasureOptions = {},
 ): Promise<FisherStatistic> {
-  if (plan.train.trainable.kind !== 'lora') {
-    throw new OneroundError('UNSUPPORTED', 'fisher weighs factors that are both trained.', {
-      found: `trainable ${plan.train.trainable.kind}`,
-      expected: 'trainable lora',
-      fix: 'Choose another method, or train LoRA factors.',
-    })
-  }
-  await checkBase(base, plan)
-  const examples = data.heldOut(plan.data.heldOut).train.examples.filter((example) => trainedTokens(example) > 0)
-  if (examples.length === 0)
-    throw new OneroundError('ARGUMENT', 'There is no example to measure on.', {
-      fix: 'Give the data it was trained on.',
-    })
-  const start = startOfRound(plan, update.info.round, o.start)
-  const { layers } = update.adapter
-  // Gradients of single examples are compared with nothing else, and a mean of squares forgives no rounding: f32.
-  const options = {
-    ...sessionOptions(plan, start.frozen, passShape(examples, 1), threadsOf(o)),
-    slots: loraSlots(plan.layers, 0),
-    compute: 'f32' as const,
-  }
-  const session = openSession(base, options)
-  const stop = () => session.abort()
-  o.signal?.addEventListener('abort', stop)
-  try {
-    session.setParameters(flatten(layers))
-    const sums = new Float64Array(session.parameterCount)
-    const clock = new Clock()
-    for (const [done, example] of examples.entries()) {
-      checkAborted(o.signal)
-      const total = examples.length
-      o.onProgress?.({ phase: 'fisher', done, total, secondsLeft: clock.secondsLeft(done, total) })
-      const { gradient } = await session.gradient(toBatch([example]), 0)
-      const tokens = trainedTokens(example)
+  checkMeasurable('fisher', plan)
+  const sums = new Float64Array(updateCount(plan))
+  const count = await seeExamples(base, data, plan, update, o, {
+    phase: 'fisher',
+    training: true,
+    atOnce: 1,
+    async see(session, examples) {
+      const { gradient } = await session.gradient(toBatch(examples), 0)
+      const tokens = examples.reduce((sum, example) => sum + trainedTokens(example), 0)
       for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] ?? 0) + (tokens * (gradient[i] ?? 0)) ** 2
-    }
-    const means = unflatten(
-      plan.layers,
-      Float32Array.from(sums, (sum) => sum / examples.length),
-    )
-    return Object.fromEntries(means.layers.map(({ name, a, b }) => [name, { fisherA: a, fisherB: b }]))
-  } catch (error) {
-    if (o.signal?.aborted) throw aborted(error)
-    throw error
-  } finally {
-    o.signal?.removeEventListener('abort', stop)
-    session.close()
-  }
+    },
+  })
+  const means = unflatten(
+    plan.layers,
+    Float32Array.from(sums, (sum) => sum / count),
+  )
+  return Object.fromEntries(means.layers.map(({ name, a, b }) => [name, { fisherA: a, fisherB: b }]))
 }

@@ -4,6 +4,7 @@ import { ENDINGS } from './decode.js'
 import { INFO_FIELDS, KINDS, shareable, type UpdateInfo } from './info.js'
 import { updateCount } from './layers.js'
 import type { Plan, Trainable } from './plan-schema.js'
+import { type StatisticKind, statisticTensors } from './statistic.js'
 
 export interface LeavingField {
   field: string
@@ -59,6 +60,22 @@ export function describeLeaving(plan: Plan, update: Leaving): LeavingField[] {
   }
   fields.push({ field: '(size)', meaning: 'bytes of all these numbers together', value: String(4 * updateCount(plan)) })
   return fields
+}
+
+const WHAT = {
+  fisher_A: 'how much the loss on the training texts depends on each number; they may be inferred from it',
+  fisher_B: 'the same for the other factor',
+  inputs: "X'X of what the layer reads in all training texts, summed over tokens; they may be inferred from it",
+}
+
+/** What a statistic's file holds, beside the update. */
+export function describeStatistic(plan: Plan, kind: StatisticKind): LeavingField[] {
+  const tensors = statisticTensors(plan, kind).map(({ name, shape }) => {
+    const meaning = WHAT[name.slice(name.lastIndexOf('.') + 1) as keyof typeof WHAT]
+    return { field: name, meaning, value: `F32 [${shape.join(', ')}]` }
+  })
+  const meaning = 'a second file: kind of statistic, client, plan, round, start and SHA-256 of the update, and'
+  return [{ field: '(statistic)', meaning, value: kind }, ...tensors]
 }
 
 const NAMES = { lora: 'LoRA', ffa: 'FFA-LoRA (A frozen)', 'fed-sb': 'Fed-SB (a core between frozen factors)' } as const

@@ -21,6 +21,8 @@ import { parsePlan, planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
 import { readBytes, readText } from './read-file.js'
 import { parseReceipt } from './receipt.js'
+import { checkStatisticOrigin, STATISTIC_KEY } from './statistic.js'
+import { openStatistic } from './statistic-file.js'
 import { parseUpdate } from './update.js'
 
 type InspectedKind =
@@ -32,6 +34,7 @@ type InspectedKind =
   | 'gguf adapter'
   | 'run'
   | 'state'
+  | 'statistic'
   | 'safetensors'
 
 interface Inspection {
@@ -50,6 +53,7 @@ const STACK_NOTE =
 /** metadata key of an aggregator's state file */
 export const STATE_KEY = 'oneround.aggregation'
 const STATE_NOTE = 'A state is as confidential as the updates in it: every client in it can be taken out again.'
+const STATISTIC_NOTE = 'A statistic says more about the data than its update alone, and is as confidential.'
 const UPDATE_NOTE = 'An update is not anonymous: text may be inferred from its numbers.'
 
 /** Reads a file or folder and says what it is. A file that is broken is refused with the reason. */
@@ -69,6 +73,7 @@ export async function inspectFile(path: string, plan?: Plan): Promise<Inspection
   const fields = Object.entries(header.metadata).map(([field, value]) => ({ field, meaning: 'metadata', value }))
   for (const { name, dtype, shape } of header.tensors)
     fields.push({ field: name, meaning: 'tensor', value: `${dtype} [${shape.join(', ')}]` })
+  if (Object.hasOwn(header.metadata, STATISTIC_KEY)) return inspectStatistic(path, fields, plan)
   // aggregate/state-file.ts, a storey above, says what the metadata are and refuses what does not fit
   if (Object.hasOwn(header.metadata, STATE_KEY)) return { kind: 'state', path, fields, notes: [STATE_NOTE] }
   return { kind: 'safetensors', path, fields, notes: header.metadata[METHOD_KEY] === 'stack' ? [STACK_NOTE] : [] }
@@ -76,6 +81,20 @@ export async function inspectFile(path: string, plan?: Plan): Promise<Inspection
 
 function withNotes(kind: InspectedKind, { fields, method }: FormFields, path: string): Inspection {
   return { kind, path, fields, notes: method === 'stack' ? [STACK_NOTE] : [] }
+}
+
+/** Which layers and shapes it must have, only a plan says. */
+async function inspectStatistic(path: string, fields: LeavingField[], plan: Plan | undefined): Promise<Inspection> {
+  const result: Inspection = { kind: 'statistic', path, fields, notes: [STATISTIC_NOTE] }
+  if (plan === undefined) return result
+  try {
+    const { info } = await openStatistic(path, plan)
+    checkStatisticOrigin(plan, info, info)
+    return { ...result, accepted: true }
+  } catch (error) {
+    if (!(error instanceof OneroundError)) throw error
+    return { ...result, accepted: false, refusal: error }
+  }
 }
 
 async function inspectUpdate(path: string, plan: Plan | undefined): Promise<Inspection> {

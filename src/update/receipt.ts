@@ -3,10 +3,12 @@ import { z } from 'zod'
 import { OneroundError } from '../errors.js'
 import { writeAtomic } from '../run/atomic.js'
 import { packageVersion } from '../run/environment.js'
+import { stemOf } from './beside.js'
 import { LIMITS } from './limits.js'
 import { clientName, type Plan } from './plan-schema.js'
 import { readText } from './read-file.js'
 import { schemaError } from './schema-error.js'
+import { STATISTICS, type StatisticKind } from './statistic.js'
 import type { Update } from './update.js'
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
@@ -14,6 +16,8 @@ const schema = z.strictObject({
   receipt: z.literal(1),
   /** of the update file's bytes */
   update: z.strictObject({ sha256, bytes: z.number().int().min(0) }),
+  /** of the file with a statistic, where one was measured */
+  statistic: z.strictObject({ kind: z.enum(STATISTICS), sha256, bytes: z.number().int().min(0) }).optional(),
   client: clientName,
   round: z.number().int().min(1),
   planSha256: sha256,
@@ -36,6 +40,8 @@ interface ReceiptSource {
   update: Update
   /** what Update.save gave */
   saved: { sha256: string; bytes: number }
+  /** what writeStatistic gave, where a statistic was measured */
+  statistic?: { kind: StatisticKind; sha256: string; bytes: number } | undefined
   plan: Plan
   data: readonly { path: string; sha256: string }[]
   /** as train's onEvaluation told them; none: the plan asks for none */
@@ -46,11 +52,14 @@ interface ReceiptSource {
   settings?: Readonly<Record<string, string | number | boolean>>
 }
 
-export function makeReceipt({ update, saved, plan, data, evaluations, time, settings }: ReceiptSource): Receipt {
+export function makeReceipt({ update, saved, statistic, plan, data, evaluations, time, settings }: ReceiptSource): Receipt {
   const { client, round, planSha256, startSha256 } = update.info
   return schema.parse({
     receipt: 1,
     update: { sha256: saved.sha256, bytes: saved.bytes },
+    ...(statistic === undefined
+      ? {}
+      : { statistic: { kind: statistic.kind, sha256: statistic.sha256, bytes: statistic.bytes } }),
     client,
     round,
     planSha256,
@@ -65,7 +74,7 @@ export function makeReceipt({ update, saved, plan, data, evaluations, time, sett
 
 /** a.update.safetensors -> a.receipt.json */
 export function receiptFile(updateFile: string): string {
-  return `${updateFile.replace(/(\.update)?\.safetensors$/, '')}.receipt.json`
+  return `${stemOf(updateFile)}.receipt.json`
 }
 
 export async function writeReceipt(file: string, receipt: Receipt): Promise<void> {

@@ -70,6 +70,11 @@ export interface NativeSession {
   gradient(batch: Batch, seed: number): Promise<StepResult & { gradient: Float32Array }>
   /** summed loss and counted tokens of each example; no dropout */
   evaluate(batch: Batch): Promise<{ losses: Float64Array; tokens: Int32Array }>
+  /**
+   * sums[i] += X'X, [in, in], over all rows X that the layer of slot i reads; undefined: not of that layer. f32, no
+   * dropout. The arrays are written in place until the promise settles; of an aborted call they are worth nothing.
+   */
+  addInputs(batch: Batch, sums: (Float32Array | undefined)[]): Promise<void>
   /** [rows, vocabulary], for tests and small batches; no dropout */
   logits(batch: Batch): Promise<Float32Array>
   /** with the option `profile`: operations of gradient(), step() and evaluate() since the last call */
