@@ -5,12 +5,7 @@
 import { OneroundError } from '../errors.js'
 import type { UpdateInfo } from '../update/info.js'
 import type { Plan } from '../update/plan.js'
-import {
-  checkStatisticOrigin,
-  type LayerStatistic,
-  type StatisticKind,
-  statisticRefusal,
-} from '../update/statistic.js'
+import { checkStatisticOrigin, type LayerStatistic, type StatisticKind, statisticRefusal } from '../update/statistic.js'
 import { openStatistic, type StatisticFile } from '../update/statistic-file.js'
 
 /** client -> layer -> statistic */

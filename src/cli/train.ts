@@ -105,13 +105,23 @@ export function addTrain(program: Command, terminal: Terminal): void {
       const statistic =
         flags.statistic === undefined
           ? undefined
-          : await saveStatistic(flags.statistic, base, data, plan, { update, file: flags.out, ...saved }, {
-              ...job.options,
-              start,
-            })
+          : await saveStatistic(
+              flags.statistic,
+              base,
+              data,
+              plan,
+              { update, file: flags.out, ...saved },
+              {
+                ...job.options,
+                start,
+              },
+            )
       const receipt = receiptFile(flags.out)
       const settings = { isa: environment().isa, compute: computeOf(plan.train.compute) }
-      await writeReceipt(receipt, makeReceipt({ update, saved, statistic, plan, data: data.files, evaluations, settings }))
+      await writeReceipt(
+        receipt,
+        makeReceipt({ update, saved, statistic, plan, data: data.files, evaluations, settings }),
+      )
       return {
         json: {
           file: flags.out,
@@ -124,7 +134,9 @@ export function addTrain(program: Command, terminal: Terminal): void {
           `update written to ${flags.out} (${formatBytes(saved.bytes)}, SHA-256 ${saved.sha256})`,
           ...(statistic === undefined
             ? []
-            : [`statistic written to ${statistic.file} (${formatBytes(statistic.bytes)}); what it tells: docs/what-leaves.md`]),
+            : [
+                `statistic written to ${statistic.file} (${formatBytes(statistic.bytes)}); what it tells: docs/what-leaves.md`,
+              ]),
           `receipt, which stays here, in ${receipt}`,
         ].join('\n'),
       }

@@ -52,7 +52,16 @@ interface ReceiptSource {
   settings?: Readonly<Record<string, string | number | boolean>>
 }
 
-export function makeReceipt({ update, saved, statistic, plan, data, evaluations, time, settings }: ReceiptSource): Receipt {
+export function makeReceipt({
+  update,
+  saved,
+  statistic,
+  plan,
+  data,
+  evaluations,
+  time,
+  settings,
+}: ReceiptSource): Receipt {
   const { client, round, planSha256, startSha256 } = update.info
   return schema.parse({
     receipt: 1,

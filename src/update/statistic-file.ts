@@ -107,7 +107,11 @@ interface Reader {
   offsets: ReadonlyMap<string, number>
 }
 
-async function layerOf(handle: FileHandle, { file, plan, info, offsets }: Reader, name: string): Promise<LayerStatistic> {
+async function layerOf(
+  handle: FileHandle,
+  { file, plan, info, offsets }: Reader,
+  name: string,
+): Promise<LayerStatistic> {
   const layer = plan.layers.find((one) => one.name === name)
   if (layer === undefined) return {}
   const read = async (tensor: string, count: number): Promise<Float32Array> => {
@@ -143,7 +147,12 @@ function squareOf(lower: Float32Array, size: number, client: string, layer: stri
       const value = lower[at + column] ?? 0
       const most = (roots[row] ?? 0) * (roots[column] ?? 0) * (1 + SLACK)
       if (Math.abs(value) > most)
-        throw statisticRefusal(client, 'inputs', `${value} off the diagonal of layer '${layer}'`, `at most ${most} there`)
+        throw statisticRefusal(
+          client,
+          'inputs',
+          `${value} off the diagonal of layer '${layer}'`,
+          `at most ${most} there`,
+        )
       square[row * size + column] = value
       square[column * size + row] = value
     }

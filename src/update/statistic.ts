@@ -34,7 +34,7 @@ export interface StatisticInfo {
 /** Metadata key of the format's version. */
 export const STATISTIC_KEY = 'oneround.statistic'
 
-export function encodeStatisticInfo(info: StatisticInfo): Record<string, string> {
+function encodeStatisticInfo(info: StatisticInfo): Record<string, string> {
   const { kind, client, planSha256: plan, round, startSha256: start, updateSha256: update } = info
   return { [STATISTIC_KEY]: '1', kind, client, plan, round: String(round), start, update }
 }

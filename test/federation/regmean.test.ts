@@ -76,7 +76,8 @@ test('regmean is closer than the mean to what each client computes on its own in
         all +
         adapter.layers.reduce(
           (layers, layer, l) =>
-            layers + outputDistance(layer, update.adapter.layers[l]!, statistics[update.info.client]![layer.name]!.inputs),
+            layers +
+            outputDistance(layer, update.adapter.layers[l]!, statistics[update.info.client]![layer.name]!.inputs),
           0,
         ),
       0,
@@ -139,7 +140,12 @@ test('an engine that is given sums of another size refuses them', async () => {
     longestExample: 32,
     training: false,
   })
-  const batch = { ids: Int32Array.of(1), labels: Int32Array.of(-100), lengths: Int32Array.of(1), dropoutCounters: new Uint32Array(1) }
+  const batch = {
+    ids: Int32Array.of(1),
+    labels: Int32Array.of(-100),
+    lengths: Int32Array.of(1),
+    dropoutCounters: new Uint32Array(1),
+  }
   expect(() => session.addInputs(batch, [])).toThrow(expect.objectContaining({ code: 'ARGUMENT' }))
   const short = tiny.plan.layers.map(() => new Float32Array(5))
   expect(() => session.addInputs(batch, short)).toThrow(expect.objectContaining({ code: 'ARGUMENT' }))
