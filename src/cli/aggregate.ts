@@ -1,16 +1,14 @@
 import type { Command } from 'commander'
-import type { Adapter } from '../adapter/adapter.js'
 import { loadAdapter } from '../adapter/folder.js'
-import type { Aggregate, FinishOptions, Keep } from '../aggregate/aggregator.js'
+import type { FinishOptions, Keep } from '../aggregate/aggregator.js'
 import { plainMethods } from '../aggregate/table.js'
 import { OneroundError } from '../errors.js'
-import { closeRound } from '../federation/server.js'
+import { closeFiles } from '../federation/by-file/close.js'
 import { closeStateRound } from '../federation/state-round.js'
-import { shorten } from '../report/escape.js'
-import { textTable } from '../report/table.js'
 import { startOfRound } from '../train/start.js'
 import { besideUpdate } from '../update/beside.js'
 import { type Plan, readPlan } from '../update/plan.js'
+import { closedResult, servedText, stateWarning, told } from './aggregate-text.js'
 import { type Job, type Result, runJob } from './job.js'
 import { type CommonFlags, choice, count, number, rankRule, weights, whole, withCommon } from './options.js'
 import type { Terminal } from './terminal.js'
@@ -18,6 +16,8 @@ import type { Terminal } from './terminal.js'
 interface Flags extends CommonFlags, FinishOptions {
   round: number
   start?: string
+  server?: string
+  last?: true
   state?: string
   merge?: string[]
   keep?: Keep
@@ -47,6 +47,11 @@ export function addAggregate(program: Command, terminal: Terminal): void {
     .argument('[updates...]', 'update files of one round, each client once')
     .option('--round <n>', 'the round', count, 1)
     .option('--start <adapter>', 'from round 2: the folder that aggregate made of the round before')
+    .option(
+      '--server <folder>',
+      'where the strategy keeps something between rounds (momentum, moments, versions): it never travels',
+    )
+    .option('--last', 'fedbuff: no more updates will come; what has come is served')
     .option('--method <name>', `instead of the plan's: ${plainMethods.join(', ')}`, choice(...plainMethods))
     .option('--rank <n>', "rank of the adapter instead of the plan's: auto, a number, or energy:0.99", rankRule)
     .option('--weights <rule>', "instead of the plan's: examples, tokens, uniform, or a=0.3,b=0.7", weights)
@@ -78,6 +83,8 @@ export function addAggregate(program: Command, terminal: Terminal): void {
     'oneround aggregate plan.json updates/*.update.safetensors --weights north=0.7,south=0.3 --out adapter',
     'oneround aggregate plan.json updates/*.update.safetensors --method fisher --out adapter',
     'oneround aggregate plan.json round2/*.update.safetensors --round 2 --start after1 --out after2',
+    'oneround aggregate adam.json round2/*.update.safetensors --round 2 --start after1 --server server --out after2',
+    'oneround aggregate fedbuff.json north.update.safetensors east.update.safetensors --server server --out newest',
     'oneround aggregate plan.json late.update.safetensors --state round.state --out adapter',
     'oneround aggregate plan.json --merge east.state west.state --state round.state --out adapter',
   ]).action(async (file: string, updates: string[], flags: Flags) =>
@@ -89,10 +96,15 @@ export function addAggregate(program: Command, terminal: Terminal): void {
       const { method = plan.aggregate.method } = finish
       if (method === 'fisher' || method === 'regmean')
         finish.statistics ??= updates.map((update) => besideUpdate(update, method))
-      if (flags.round < plan.rounds && Object.keys(finish).length > 0) throw notLast(plan, flags.round, finish)
+      if (flags.round < plan.rounds && plan.strategy?.name !== 'fedbuff' && Object.keys(finish).length > 0)
+        throw notLast(plan, flags.round, finish)
       if (flags.state !== undefined) return fromState(plan, updates, { ...flags, state: flags.state }, finish, job)
-      if (updates.length === 0 || flags.merge !== undefined || flags.keep !== undefined) throw noState(updates.length)
-      return closed(plan, updates, flags, finish, job)
+      if ((updates.length === 0 && flags.last !== true) || flags.merge !== undefined || flags.keep !== undefined)
+        throw noState(updates.length)
+      const { round, start, server, last, out } = flags
+      const { signal, threads } = job.options
+      const o = { round, start, server, isLast: last, out, finish, signal, threads }
+      return closedResult(await closeFiles(plan, updates, o), plan, out)
     }),
   )
 }
@@ -112,54 +124,8 @@ async function fromState(
   await closing.served.adapter.save(flags.out)
   return {
     json: { ...told(closing.served, flags.out), state: { file: state, keeps: closing.keep, ...closing.state } },
-    text: `${text(closing.served, flags.out)}\nstate of ${closing.clients.length} clients written to ${state}: ${stateWarning}`,
+    text: `${servedText(closing.served, flags.out)}\nstate of ${closing.clients.length} clients written to ${state}: ${stateWarning}`,
   }
-}
-
-async function closed(plan: Plan, updates: string[], flags: Flags, finish: FinishOptions, job: Job): Promise<Result> {
-  const before = flags.start === undefined ? undefined : await loadAdapter(flags.start)
-  const { signal, threads } = job.options
-  const round = await closeRound(plan, startOfRound(plan, flags.round, before), updates, { signal, threads, finish })
-  if (round.last) {
-    await round.served.adapter.save(flags.out)
-    return { json: told(round.served, flags.out), text: text(round.served, flags.out) }
-  }
-  await round.exact.save(flags.out)
-  return {
-    json: {
-      adapter: flags.out,
-      round: flags.round,
-      rounds: plan.rounds,
-      rank: ranks(round.exact.layers),
-      relativeError: 0,
-    },
-    text: `exact aggregate of round ${flags.round} of ${plan.rounds}, ${rankText(round.exact)}\nwritten to ${flags.out}: the next round starts from it (--round ${flags.round + 1} --start ${flags.out})`,
-  }
-}
-
-function told({ method, weights, relativeError, layers, adapter }: Aggregate, out: string): object {
-  return { adapter: out, method, weights, rank: ranks(adapter.layers), relativeError, layers }
-}
-
-function text(result: Aggregate, out: string): string {
-  const rows = Object.entries(result.weights).map(([name, weight]) => [shorten(name, 64), weight.toFixed(4)])
-  return [
-    `${result.method}: ${rankText(result.adapter)}, relative error ${result.relativeError.toExponential(1)}`,
-    textTable(['client', 'weight'], rows),
-    ...(result.method === 'stack' ? [stackWarning] : []),
-    `adapter written to ${out}`,
-  ].join('\n')
-}
-
-function ranks(layers: readonly { rank: number }[]): { least: number; most: number } {
-  const all = layers.map((layer) => layer.rank)
-  return all.length === 0 ? { least: 0, most: 0 } : { least: Math.min(...all), most: Math.max(...all) }
-}
-
-function rankText({ layers, dense }: Adapter): string {
-  const { least, most } = ranks(layers)
-  const factors = layers.length === 0 ? [] : [`rank ${least === most ? most : `${least} to ${most}`}`]
-  return [...factors, ...(dense.length === 0 ? [] : [`dense deltas of ${dense.length} tensors`])].join(', ')
 }
 
 function noState(updates: number): OneroundError {
@@ -182,10 +148,3 @@ function notLast(plan: Plan, round: number, finish: FinishOptions): OneroundErro
     fix: 'Leave them out, or give the last round with --round.',
   })
 }
-
-/** Said before anyone publishes such an adapter. */
-const stackWarning =
-  "A stacked adapter holds every client's factors verbatim: whoever gets it gets each client's update, not only the sum."
-
-/** A state is as good as the updates in it. */
-const stateWarning = 'it holds what clients sent, alone or summed, and is as confidential as their updates'

@@ -1,16 +1,15 @@
 import type { Command } from 'commander'
-import { loadAdapter } from '../adapter/folder.js'
+import { readStart } from '../federation/by-file/start-folder.js'
+import { visit } from '../federation/by-file/visit.js'
 import { formatBytes, formatCount } from '../report/numbers.js'
 import { environment } from '../run/environment.js'
 import { computeOf } from '../train/compute.js'
 import type { EvaluationRecord } from '../train/evaluations.js'
 import { saveStatistic } from '../train/measure.js'
 import { describeMemory } from '../train/memory.js'
-import { startOfRound } from '../train/start.js'
 import { checkStatistic } from '../train/statistic.js'
-import { train } from '../train/train.js'
-import { describeLeaving, describeStatistic } from '../update/describe.js'
-import { planSha256, readPlan } from '../update/plan.js'
+import { describeControl, describeLeaving, describeStatistic, type LeavingField } from '../update/describe.js'
+import { type Plan, planSha256, readPlan } from '../update/plan.js'
 import { makeReceipt, receiptFile, writeReceipt } from '../update/receipt.js'
 import { STATISTICS, type StatisticKind } from '../update/statistic.js'
 import { baseOf, openBase } from './base.js'
@@ -29,6 +28,7 @@ interface Flags extends CommonFlags {
   base?: string
   round: number
   start?: string
+  last?: string
   resume?: true
   recompute?: true
   statistic?: StatisticKind
@@ -44,8 +44,15 @@ export function addTrain(program: Command, terminal: Terminal): void {
     .requiredOption('--client <name>', "this client's name in the plan")
     .requiredOption('--data <files...>', "this client's data: JSON Lines, JSON, CSV, TSV or text")
     .option('--base <path>', 'the base model; its digest is checked against the plan')
-    .option('--round <n>', 'the round', count, 1)
-    .option('--start <adapter>', 'from round 2: the folder that the server made of the round before')
+    .option('--round <n>', "the round; of fedbuff this client's visit", count, 1)
+    .option(
+      '--start <adapter>',
+      'from round 2: the folder that the server made of the round before; of fedbuff its newest',
+    )
+    .option(
+      '--last <update>',
+      "from round 2, where clients keep something (scaffold, --optimizer-state kept): this client's last update file, beside which it lies; none: its first round",
+    )
     .option('--recompute', 'less memory for activations, one more forward pass a step; the same result')
     .option('--resume', 'go on from the checkpoint that an earlier call left beside --out')
     .option(
@@ -61,17 +68,14 @@ export function addTrain(program: Command, terminal: Terminal): void {
     'oneround train plan.json --client north --data north.jsonl --base models/base --out north.update.safetensors --resume',
     'oneround train plan.json --client north --data north.jsonl --base models/base --statistic fisher --out north.update.safetensors',
     'oneround train plan.json --client north --data north.jsonl --base models/base --round 2 --start round1/ --out north.2.update.safetensors',
+    'oneround train scaffold.json --client north --data north.jsonl --base models/base --round 2 --start round1/ --last north.1.update.safetensors --out north.2.update.safetensors',
   ]).action(async (file: string, flags: Flags) =>
     runJob(terminal, flags, async (job) => {
       const plan = await readPlan(file)
       checkClient(plan, flags.client)
-      const start = flags.start === undefined ? undefined : await loadAdapter(flags.start)
       if (flags.statistic !== undefined) checkStatistic(flags.statistic, plan, flags.round)
       if (flags.dryRun === true) {
-        const startSha256 = startOfRound(plan, flags.round, start).sha256
-        const info = { client: flags.client, planSha256: planSha256(plan), round: flags.round, startSha256 }
-        const beside = flags.statistic === undefined ? [] : describeStatistic(plan, flags.statistic)
-        const leaves = [...describeLeaving(plan, { info }), ...beside]
+        const leaves = await leaving(plan, flags)
         const text = [
           ...tellFields(leaves),
           '',
@@ -85,11 +89,12 @@ export function addTrain(program: Command, terminal: Terminal): void {
         `${formatCount(data.count)} examples, ${formatCount(data.tokens)} trained tokens, ${formatCount(data.cut)} cut at ${plan.data.cutoff}`,
       )
       const evaluations: EvaluationRecord[] = []
-      const update = await train(base, data, plan, {
+      const { update, start, save } = await visit(base, data, plan, {
         ...job.options,
         client: flags.client,
         round: flags.round,
-        ...(start === undefined ? {} : { start }),
+        start: flags.start,
+        last: flags.last,
         checkpoint: `${flags.out}.checkpoint`,
         resume: flags.resume === true,
         ...(flags.recompute === true ? { recompute: true } : {}),
@@ -101,45 +106,45 @@ export function addTrain(program: Command, terminal: Terminal): void {
         },
         onMemory: (notice) => job.note(describeMemory(notice)),
       })
-      const saved = await update.save(flags.out)
+      const saved = await save(flags.out)
+      const { control, keeps } = saved
       const statistic =
-        flags.statistic === undefined
-          ? undefined
-          : await saveStatistic(
-              flags.statistic,
-              base,
-              data,
-              plan,
-              { update, file: flags.out, ...saved },
-              {
-                ...job.options,
-                start,
-              },
-            )
+        flags.statistic &&
+        (await saveStatistic(
+          flags.statistic,
+          base,
+          data,
+          plan,
+          { update, file: flags.out, ...saved },
+          { ...job.options, start: start.exact },
+        ))
       const receipt = receiptFile(flags.out)
       const settings = { isa: environment().isa, compute: computeOf(plan.train.compute) }
       await writeReceipt(
         receipt,
-        makeReceipt({ update, saved, statistic, plan, data: data.files, evaluations, settings }),
+        makeReceipt({ update, saved, statistic, control, plan, data: data.files, evaluations, settings }),
       )
       return {
-        json: {
-          file: flags.out,
-          ...saved,
-          info: update.info,
-          receipt,
-          ...(statistic === undefined ? {} : { statistic }),
-        },
+        json: { file: flags.out, ...saved, info: update.info, receipt, ...(statistic && { statistic }) },
         text: [
           `update written to ${flags.out} (${formatBytes(saved.bytes)}, SHA-256 ${saved.sha256})`,
-          ...(statistic === undefined
-            ? []
-            : [
-                `statistic written to ${statistic.file} (${formatBytes(statistic.bytes)}); what it tells: docs/what-leaves.md`,
-              ]),
+          ...(control ? [`control variate written to ${control.file}: it goes to the server with the update`] : []),
+          ...(statistic ? [`statistic written to ${statistic.file} (${formatBytes(statistic.bytes)})`] : []),
           `receipt, which stays here, in ${receipt}`,
+          ...(keeps.length === 0 ? [] : [`kept here for the next round (--last ${flags.out}): ${keeps.join(', ')}`]),
         ].join('\n'),
       }
     }),
   )
+}
+
+/** Every field of every file that would leave. */
+async function leaving(plan: Plan, { client, round, start, statistic }: Flags): Promise<LeavingField[]> {
+  const { sha256: startSha256 } = await readStart(start, plan, round)
+  const info = { client, planSha256: planSha256(plan), round, startSha256 }
+  return [
+    ...describeLeaving(plan, { info }),
+    ...(plan.strategy?.name === 'scaffold' && round < plan.rounds ? describeControl(plan) : []),
+    ...(statistic === undefined ? [] : describeStatistic(plan, statistic)),
+  ]
 }

@@ -83,7 +83,8 @@ async function runBuffered(o: AsynchronousOptions, rule: FedBuffRule): Promise<R
     const weight = weightOf(plan.aggregate.weights, update.info)
     counted[visit.client] = (counted[visit.client] ?? 0) + weight
     const staleness = version - visit.version
-    buffer.push({ end: update.adapter, start: visit.start.trained, staleness, weight })
+    const { client, round } = visit
+    buffer.push({ client, visit: round, end: update.adapter, start: visit.start.trained, staleness, weight })
     if (buffer.length >= rule.buffer) await flush()
     await o.onArrival?.(recordOf(visit, staleness, version), undefined)
   })

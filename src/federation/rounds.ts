@@ -1,11 +1,11 @@
 import type { Adapter } from '../adapter/adapter.js'
 import type { Aggregate } from '../aggregate/aggregator.js'
-import { resolveWeights } from '../aggregate/weights.js'
 import { checkAborted } from '../train/job.js'
 import { type Start, startOfRound } from '../train/start.js'
 import { updateCount } from '../update/layers.js'
 import type { Plan } from '../update/plan.js'
 import { openUpdate, type UpdateInfo } from '../update/update.js'
+import { controlShares } from './by-file/controls.js'
 import { readControl } from './client.js'
 import { eachLimited } from './limited.js'
 import { type Conditions, checkQuorum, everybody, type Turnout, turnoutOf } from './participation.js'
@@ -144,12 +144,11 @@ async function takeControls(
 ): Promise<void> {
   const infos: UpdateInfo[] = []
   for (const { source } of sent) infos.push((await openUpdate(source, plan)).info)
-  const weights = resolveWeights(plan.aggregate.weights, infos)
-  const shareOfAll = infos.length / clients
+  const shares = controlShares(plan, infos, clients)
   for (const [i, { client }] of infos.entries()) {
     const bytes = sent[i]?.control ?? new Uint8Array()
     const difference = readControl(bytes, plan, client, start, controls.server.length)
-    controls.take(client, difference, (weights[client] ?? 0) * shareOfAll)
+    controls.take(client, difference, shares[client] ?? 0)
   }
 }
 

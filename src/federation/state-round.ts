@@ -6,6 +6,7 @@ import type { LayerJobs } from '../aggregate/layers.js'
 import { OneroundError } from '../errors.js'
 import type { Start } from '../train/start.js'
 import type { Plan } from '../update/plan.js'
+import { servesOwnStep } from '../update/strategy-checks.js'
 import type { Update } from '../update/update.js'
 
 export interface StateRound extends LayerJobs {
@@ -31,6 +32,17 @@ export async function closeStateRound(
       expected: `round ${plan.rounds}`,
       fix: 'Give all update files of the round at once, without a state.',
     })
+  }
+  if (servesOwnStep(plan)) {
+    throw new OneroundError(
+      'UNSUPPORTED',
+      "A state holds the clients' sum, and this server serves a step of its own.",
+      {
+        found: `strategy ${plan.strategy?.name}`,
+        expected: 'a strategy that serves the mean',
+        fix: 'Give all update files of the round at once, without a state.',
+      },
+    )
   }
   const { round, sha256: startSha256 } = start
   const overlay = frozenFactors(start.overlay, start.dense)

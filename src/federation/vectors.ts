@@ -26,7 +26,7 @@ export function decodeVectors<Name extends string>(
   labels: VectorLabels,
   counts: Readonly<Record<Name, number>>,
 ): Record<Name, Float32Array> {
-  const source = `The vectors of ${labels.client ?? 'a client'}`
+  const source = `The vectors of ${labels.client ?? 'the server'}`
   const names = Object.keys(counts) as Name[]
   const most = names.reduce((sum, name) => sum + counts[name] * 4, HEADER_BYTES)
   if (bytes.length > most) throw malformed(source, `${bytes.length} bytes`, `at most ${most}`)
@@ -37,7 +37,7 @@ export function decodeVectors<Name extends string>(
     throw new OneroundError('MISMATCH', `${source} belong to another ${key.slice(0, 80)}.`, {
       found: (found ?? 'none').slice(0, 200),
       expected: labels[key] ?? 'no such label',
-      fix: 'Have the client send the file of this round.',
+      fix: 'Give the file of this round and plan.',
     })
   }
   if (tensors.size !== names.length) throw malformed(source, `${tensors.size} tensors`, names.join(', '))
@@ -60,6 +60,6 @@ function malformed(source: string, found: string, expected: string): OneroundErr
   return new OneroundError('MALFORMED', `${source} are not sound: ${found}.`, {
     found,
     expected,
-    fix: 'Have the client send the file of this round, unchanged.',
+    fix: 'Give the file as it was written.',
   })
 }

@@ -2,6 +2,7 @@
 import { OneroundError } from '../errors.js'
 import type { Plan } from '../update/plan.js'
 import type { StatisticKind } from '../update/statistic.js'
+import { servesOwnStep } from '../update/strategy-checks.js'
 
 const MEANING = {
   fisher: { kinds: ['lora'], why: 'fisher weighs factors that are both trained.' },
@@ -11,6 +12,12 @@ const MEANING = {
 /** Throws where a plan's clients have no such statistic, or nobody will read it: before hours of training. */
 export function checkStatistic(statistic: StatisticKind, plan: Plan, round: number): void {
   checkMeasurable(statistic, plan)
+  if (servesOwnStep(plan))
+    throw new OneroundError('UNSUPPORTED', 'A statistic weighs updates, and this server serves a step of its own.', {
+      found: `strategy ${plan.strategy?.name}`,
+      expected: 'a strategy that serves the mean',
+      fix: 'Leave --statistic out.',
+    })
   if (round === plan.rounds) return
   throw new OneroundError('ARGUMENT', 'A statistic is for the last round: between rounds the sum stays exact.', {
     found: `round ${round} of ${plan.rounds}`,

@@ -95,10 +95,10 @@ export async function trainFrom(
 function checkAlone(plan: Plan, o: TrainJobOptions & { round?: number }): void {
   const name = plan.strategy?.name
   if (name === 'scaffold' || name === 'fedbuff') {
-    throw new OneroundError('UNSUPPORTED', `The strategy '${name}' is not built for single update files yet.`, {
+    throw new OneroundError('UNSUPPORTED', `The strategy '${name}' needs more than data and a start.`, {
       found: name,
-      expected: name === 'scaffold' ? 'control variates beside the updates' : 'a clock over all clients',
-      fix: 'Run it with simulate.',
+      expected: name === 'scaffold' ? 'control variates' : 'visits to a server that has moved on',
+      fix: 'Give the files of the round before: oneround train (API: visit). Or run it with simulate.',
     })
   }
   const round = o.round ?? 1
@@ -106,12 +106,12 @@ function checkAlone(plan: Plan, o: TrainJobOptions & { round?: number }): void {
   throw new OneroundError('ARGUMENT', `The plan keeps optimizer states, and none of round ${round - 1} is given.`, {
     found: 'no optimizerState',
     expected: 'what onEnd told of the round before',
-    fix: 'Pass it (API: optimizerState), or run the federation with simulate.',
+    fix: 'Pass it (API: optimizerState), or its file (oneround train --last; API: visit).',
   })
 }
 
 /** The server would refuse the update of a stranger; better before hours of training. */
-function checkClient(plan: Plan, client: string): void {
+export function checkClient(plan: Plan, client: string): void {
   const names = plan.clients.map(({ name }) => name)
   if (names.length === 0 || names.includes(client)) return
   throw new OneroundError('MISMATCH', `The plan has no client '${client}'.`, {

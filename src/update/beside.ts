@@ -1,7 +1,7 @@
 /** Files that belong to an update lie beside it: north.update.safetensors, north.receipt.json, north.fisher.safetensors. */
 
-/** What a client writes beside its update: `receipt`, `kept` and `checkpoint` stay; the others may travel with it. */
-type Beside = 'control' | 'optimizer' | 'kept' | 'fisher' | 'regmean'
+/** `control` travels with its update, `fisher` and `regmean` may; `optimizer` and `own-control` stay at the client. */
+type Beside = 'control' | 'fisher' | 'regmean' | 'optimizer' | 'own-control'
 
 /** north.update.safetensors -> north.control.safetensors */
 export function besideUpdate(updateFile: string, what: Beside): string {

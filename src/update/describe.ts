@@ -62,6 +62,18 @@ export function describeLeaving(plan: Plan, update: Leaving): LeavingField[] {
   return fields
 }
 
+/** SCAFFOLD's second file, which travels beside the update of every round but the last. */
+export function describeControl(plan: Plan): LeavingField[] {
+  return [
+    { field: '(control)', meaning: 'a second file: client, plan, round, start, and', value: 'scaffold' },
+    {
+      field: 'difference',
+      meaning: 'how the mean gradient of this round differs from what the server has; text may be inferred from it',
+      value: `F32 [${updateCount(plan)}]`,
+    },
+  ]
+}
+
 const WHAT = {
   fisher_A: 'how much the loss on the training texts depends on each number; they may be inferred from it',
   fisher_B: 'the same for the other factor',

@@ -18,6 +18,8 @@ const schema = z.strictObject({
   update: z.strictObject({ sha256, bytes: z.number().int().min(0) }),
   /** of the file with a statistic, where one was measured */
   statistic: z.strictObject({ kind: z.enum(STATISTICS), sha256, bytes: z.number().int().min(0) }).optional(),
+  /** of the control variate's difference, where the strategy lets it travel */
+  control: z.strictObject({ sha256, bytes: z.number().int().min(0) }).optional(),
   client: clientName,
   round: z.number().int().min(1),
   planSha256: sha256,
@@ -42,6 +44,8 @@ interface ReceiptSource {
   saved: { sha256: string; bytes: number }
   /** what writeStatistic gave, where a statistic was measured */
   statistic?: { kind: StatisticKind; sha256: string; bytes: number } | undefined
+  /** what travels beside it under scaffold */
+  control?: { sha256: string; bytes: number } | undefined
   plan: Plan
   data: readonly { path: string; sha256: string }[]
   /** as train's onEvaluation told them; none: the plan asks for none */
@@ -56,6 +60,7 @@ export function makeReceipt({
   update,
   saved,
   statistic,
+  control,
   plan,
   data,
   evaluations,
@@ -69,6 +74,7 @@ export function makeReceipt({
     ...(statistic === undefined
       ? {}
       : { statistic: { kind: statistic.kind, sha256: statistic.sha256, bytes: statistic.bytes } }),
+    ...(control === undefined ? {} : { control: { sha256: control.sha256, bytes: control.bytes } }),
     client,
     round,
     planSha256,

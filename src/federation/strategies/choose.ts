@@ -35,3 +35,8 @@ export function strategyOf(rule: StrategyRule): Strategy {
       })
   }
 }
+
+/** Whether the rule's server remembers something from round to round, beside what goes down. */
+export function keepsState({ name }: StrategyRule): boolean {
+  return ['fedavgm', 'fedadagrad', 'fedadam', 'fedyogi', 'diloco'].includes(name)
+}

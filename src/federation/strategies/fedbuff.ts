@@ -12,6 +12,9 @@ export type FedBuffRule = Extract<StrategyRule, { name: 'fedbuff' }>
 
 /** One update in the buffer. */
 export interface Arrival {
+  client: string
+  /** the client's visit, from 1 */
+  visit: number
   /** what the client ended with, as something added to the base; without what it did not train */
   end: Adapter
   /** what it started from, of the same layers: its step is end - start */
@@ -39,7 +42,9 @@ export function fedbuffStep(
   jobs: LayerJobs = {},
 ): Promise<Adapter> {
   const total = buffer.reduce((sum, arrival) => sum + arrival.weight, 0)
-  const terms = buffer.flatMap((arrival): Term[] => {
+  // By name, so that the order within a buffer changes no bit.
+  const sorted = [...buffer].sort((x, y) => (x.client < y.client ? -1 : x.client > y.client ? 1 : x.visit - y.visit))
+  const terms = sorted.flatMap((arrival): Term[] => {
     const weight = (rule.serverLearningRate * stalenessWeight(rule, arrival.staleness) * arrival.weight) / total
     return [
       { weight, adapter: arrival.end },

@@ -19,6 +19,16 @@ export function controlDifference(server: ControlVariate, moved: Float32Array, r
   return server.map((c, i) => -(moved[i] as number) / rates - c)
 }
 
+/** c - c_i; without c_i it is zero, as before a client's first round */
+export function correctionOf(server: ControlVariate, own: ControlVariate | undefined): Float32Array {
+  return own === undefined ? server.slice() : server.map((c, i) => c - (own[i] as number))
+}
+
+/** c_i + d, or of the server c + share d, in place: one f32 addition a number wherever it is done */
+export function addDifference(into: ControlVariate, difference: ControlVariate, share = 1): void {
+  for (let i = 0; i < into.length; i++) into[i] = (into[i] as number) + share * (difference[i] as number)
+}
+
 /** The server's c, and each client's c_i as the client itself holds it: the sum of the differences it has sent. */
 export class ControlVariates {
   readonly server: ControlVariate
@@ -30,8 +40,7 @@ export class ControlVariates {
 
   /** c - c_i */
   correction(client: string): Float32Array {
-    const own = this.#own.get(client)
-    return own === undefined ? this.server.slice() : this.server.map((c, i) => c - (own[i] as number))
+    return correctionOf(this.server, this.#own.get(client))
   }
 
   /**
@@ -41,10 +50,7 @@ export class ControlVariates {
   take(client: string, difference: ControlVariate, share: number): void {
     const own = this.#own.get(client) ?? new Float32Array(this.server.length)
     this.#own.set(client, own)
-    for (let i = 0; i < own.length; i++) {
-      const d = difference[i] as number
-      own[i] = (own[i] as number) + d
-      this.server[i] = (this.server[i] as number) + share * d
-    }
+    addDifference(own, difference)
+    addDifference(this.server, difference, share)
   }
 }

@@ -22,17 +22,27 @@ describe('fedbuff', () => {
   it('steps by the weighted steps of its buffer, worked by hand', async () => {
     // fresh: end [2 4; 0 0] from 0. stale by 3: end [1 0; 1 0] from [0 0; 0 3], so a step of [1 0; 1 -3], half of it.
     const next = await fedbuffStep({ ...rule, serverLearningRate: 0.5 }, three, [
-      { end: one, start: nothing, staleness: 0, weight: 1 },
-      { end: two, start: three, staleness: 3, weight: 1 },
+      { client: 'a', visit: 1, end: one, start: nothing, staleness: 0, weight: 1 },
+      { client: 'b', visit: 1, end: two, start: three, staleness: 3, weight: 1 },
     ])
     // [0 0; 0 3] + 0.5 * (0.5 * [2 4; 0 0] + 0.5 * 0.5 * [1 0; 1 -3])
     expect(matrix(next)).toEqual([0.625, 1, 0.125, 2.625])
   })
 
+  it('has the same bits in any order of its buffer', async () => {
+    const buffer = [
+      { client: 'a', visit: 1, end: one, start: nothing, staleness: 0, weight: 3 },
+      { client: 'b', visit: 1, end: two, start: three, staleness: 3, weight: 1 },
+      { client: 'b', visit: 2, end: three, start: nothing, staleness: 0, weight: 2 },
+    ]
+    const forth = await fedbuffStep(rule, three, buffer)
+    expect((await fedbuffStep(rule, three, [...buffer].reverse())).layers).toEqual(forth.layers)
+  })
+
   it('with a full buffer of fresh updates is a round of fedavg, by any weights', async () => {
     const next = await fedbuffStep(rule, nothing, [
-      { end: one, start: nothing, staleness: 0, weight: 30 },
-      { end: two, start: nothing, staleness: 0, weight: 10 },
+      { client: 'a', visit: 1, end: one, start: nothing, staleness: 0, weight: 30 },
+      { client: 'b', visit: 1, end: two, start: nothing, staleness: 0, weight: 10 },
     ])
     const mean = await combine([
       { weight: 0.75, adapter: one },
