@@ -4,21 +4,28 @@ import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding/overlay.js'
-import { canonicalJson } from '../update/canonical.js'
 import { checkUpdate } from '../update/checks.js'
 import type { Plan, Weights } from '../update/plan.js'
-import { isBytesOrFile, parseUpdate, readUpdateBytes, serializeUpdate, type Update } from '../update/update.js'
+import {
+  isBytesOrFile,
+  parseUpdate,
+  readUpdateBytes,
+  serializeUpdate,
+  type Update,
+  type UpdateInfo,
+} from '../update/update.js'
 import { Accumulator, type Keep, type Member } from './accumulator.js'
 import { openDenseAggregator } from './dense.js'
+import { exactOfSums } from './exact.js'
 import type { LayerJobs } from './layers.js'
 import { type LayerOutcome, type LayerSum, type MethodOptions, type RankRule, relative } from './method.js'
+import { checkMethod, checkSummed } from './method-checks.js'
 import { runMethod } from './methods.js'
-import { checkRank } from './ranks.js'
 import { noSuchClient, nothingToSum } from './refusals.js'
 import { readState, stateSha256, writeState } from './state-file.js'
 import { type ClientStatistics, statisticReader } from './statistics.js'
 import { checkOverlay, denseLayerSum, layerSum, type Summand } from './sums.js'
-import { type AggregateMethod, methodTable, plainMethods } from './table.js'
+import type { AggregateMethod } from './table.js'
 import { resolveWeights, weightOf } from './weights.js'
 
 export type { Keep } from './accumulator.js'
@@ -57,8 +64,11 @@ export interface Aggregator {
   /** in the order of their names */
   readonly clients: readonly string[]
   readonly keep: Keep
-  /** Takes an update, its bytes or the path of its file; refuses what breaks a rule of the plan and a client that is there already. */
-  add(update: Update | Uint8Array | string): Promise<void>
+  /**
+   * Takes an update, its bytes or the path of its file; refuses what breaks a rule of the plan and a client that is there
+   * already. @returns what it says of itself
+   */
+  add(update: Update | Uint8Array | string): Promise<UpdateInfo>
   /**
    * Takes a client's update out again; the result is, bit for bit, as if it had never been added. Where only sums were
    * kept, its update is needed again, and everybody's where so few are left that factors are kept anew.
@@ -70,6 +80,11 @@ export interface Aggregator {
   digest(): Promise<string>
   /** Writes everything to a state file, which is as confidential as the updates. @returns its digest */
   save(file: string): Promise<{ sha256: string; bytes: number }>
+  /**
+   * The exact sum, overlay and all, as the next round starts from it (`exactAggregate`): weights are the plan's. Of
+   * factors; the same bits whatever was kept.
+   */
+  exact(): Promise<Adapter>
   /** May be called several times, with more updates or other options in between. */
   finish(o?: FinishOptions): Promise<Aggregate>
 }
@@ -120,6 +135,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
           taken: new Set(sums.members.keys()),
         })
         await sums.add(update, sha256())
+        return update.info
       }),
     remove: (client, options = {}) => inTurn(() => removeClient(sums, plan, client, options)),
     merge: (file) =>
@@ -130,6 +146,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
       }),
     digest: () => inTurn(async () => stateSha256(sums)),
     save: (file) => inTurn(() => writeState(file, sums)),
+    exact: () => inTurn(async () => exactOfSums(plan, sumsOf(sums, plan.aggregate.weights, o).layers, o)),
     finish: (options = {}) => inTurn(() => aggregate(sums, options, o)),
   }
 }
@@ -181,29 +198,10 @@ function checkMerge(sums: Accumulator, other: Accumulator, file: string): void {
 async function aggregate(sums: Accumulator, options: FinishOptions, o: AggregatorOptions): Promise<Aggregate> {
   const { plan } = sums
   const members = sums.sorted()
-  if (members.length === 0) throw nothingToSum()
   const { method = plan.aggregate.method, rank = plan.aggregate.rank, weights = plan.aggregate.weights } = options
   checkMethod(method, rank, plan)
-  const { only } = methodTable[method]
-  if (method === 'fedavg' || (only !== undefined && only !== plan.train.trainable.kind)) throw otherKind(method, plan)
   checkSummed(sums, method, weights)
-  const infos = members.map((member) => member.info)
-  const shares = resolveWeights(weights, infos)
-  const summands = members.map(
-    ({ info, factors }): Summand => ({
-      client: info.client,
-      raw: weightOf(weights, info),
-      weight: shares[info.client] ?? 0,
-      factors: (layer) => ({ rank: layer.rank, scale: layer.scale, ...(factors.get(layer.name) ?? absent) }),
-    }),
-  )
-  const overlay = o.overlay ?? []
-  const layers = plan.layers.map((layer): LayerSum => {
-    const grid = sums.grids.get(layer.name)
-    return grid === undefined
-      ? layerSum(layer, summands, weights, overlay)
-      : denseLayerSum(layer, grid, summands, weights, overlay)
-  })
+  const { shares, layers } = sumsOf(sums, weights, o)
   const measured =
     method === 'fisher' || method === 'regmean'
       ? { statistics: await statisticReader(options.statistics, method, plan, members) }
@@ -228,13 +226,33 @@ async function aggregate(sums: Accumulator, options: FinishOptions, o: Aggregato
   }
 }
 
-function otherKind(method: AggregateMethod, { train }: Plan): OneroundError {
-  const { kind } = train.trainable
-  return new OneroundError('ARGUMENT', `The method '${method}' is not for what these updates hold.`, {
-    found: `method '${method}' with updates of kind '${kind}'`,
-    expected: plainMethods.filter((name) => (methodTable[name].only ?? kind) === kind).join(', '),
-    fix: 'Choose one of these methods.',
+/** A sum a layer of what is there, and each client's share of it. */
+function sumsOf(
+  sums: Accumulator,
+  weights: Weights,
+  { overlay = [] }: AggregatorOptions,
+): { shares: Record<string, number>; layers: LayerSum[] } {
+  const members = sums.sorted()
+  if (members.length === 0) throw nothingToSum()
+  const shares = resolveWeights(
+    weights,
+    members.map((member) => member.info),
+  )
+  const summands = members.map(
+    ({ info, factors }): Summand => ({
+      client: info.client,
+      raw: weightOf(weights, info),
+      weight: shares[info.client] ?? 0,
+      factors: (layer) => ({ rank: layer.rank, scale: layer.scale, ...(factors.get(layer.name) ?? absent) }),
+    }),
+  )
+  const layers = sums.plan.layers.map((layer): LayerSum => {
+    const grid = sums.grids.get(layer.name)
+    return grid === undefined
+      ? layerSum(layer, summands, weights, overlay)
+      : denseLayerSum(layer, grid, summands, weights, overlay)
   })
+  return { shares, layers }
 }
 
 const absent = { a: new Float32Array(), b: new Float32Array() }
@@ -243,47 +261,4 @@ function wholeError(outcomes: readonly LayerOutcome[]): number {
   const lost = outcomes.reduce((total, outcome) => total + outcome.lost ** 2, 0)
   const norm = outcomes.reduce((total, outcome) => total + outcome.norm ** 2, 0)
   return relative(Math.sqrt(lost), Math.sqrt(norm))
-}
-
-function checkMethod(method: AggregateMethod, rank: RankRule, plan: Plan): void {
-  if (!Object.hasOwn(methodTable, method)) {
-    throw new OneroundError('UNSUPPORTED', `There is no method '${method}'.`, {
-      found: String(method),
-      expected: Object.keys(methodTable).join(', '),
-      fix: 'Choose one of these methods.',
-    })
-  }
-  checkRank(
-    rank,
-    plan.layers.map((layer) => layer.name),
-  )
-  if (rank !== 'auto' && !methodTable[method].takesRank) {
-    throw new OneroundError('ARGUMENT', `The method '${method}' has no rank to choose.`, {
-      found: `rank ${typeof rank === 'number' ? rank : JSON.stringify(rank)}`,
-      expected: "rank 'auto'",
-      fix: `Leave the rank out, or aggregate with the method 'svd'.`,
-    })
-  }
-}
-
-/** Sums are sums of one method's kind and under one rule of weights; what they cannot give is said. */
-function checkSummed(sums: Accumulator, method: AggregateMethod, weights: Weights): void {
-  if (sums.grids.size === 0) return
-  const fix = "Aggregate the update files again, keeping updates instead of sums (keep: 'updates')."
-  const found = `only the sum of ${sums.grids.size} of ${sums.plan.layers.length} layers`
-  if (!methodTable[method].fromDenseSum) {
-    const able = Object.entries(methodTable).filter(([, facts]) => facts.fromDenseSum)
-    throw new OneroundError('REFUSED', `The method '${method}' needs every client's update, and only sums were kept.`, {
-      found,
-      expected: `a method that works from them: ${able.map(([name]) => name).join(', ')}`,
-      fix,
-    })
-  }
-  const { weights: planned } = sums.plan.aggregate
-  if (canonicalJson(weights) === canonicalJson(planned)) return
-  throw new OneroundError('REFUSED', 'The clients were weighed when they were summed, and cannot be weighed anew.', {
-    found,
-    expected: `the plan's weights, ${JSON.stringify(planned).slice(0, 200)}`,
-    fix,
-  })
 }

@@ -49,9 +49,13 @@ export function openDenseAggregator(plan: Plan, o: AggregatorOptions, state?: st
         taken: new Set(taken.keys()),
       })
       taken.set(info.client, { info, source })
+      return info
     },
     async remove(client) {
       if (!taken.delete(client)) throw noSuchClient(client, taken.keys())
+    },
+    async exact() {
+      return (await this.finish()).adapter
     },
     async finish(options = {}) {
       checkOptions(options)

@@ -36,8 +36,8 @@ export async function exactAggregate(
   const summands = sorted.map((update) =>
     summandOf(update, weightOf(weights, update.info), shares[update.info.client] ?? 0),
   )
-  const sums = plan.layers.map((layer) => fromFactors(layerSum(layer, summands, weights, overlay)))
-  return splitSums(plan, sums, jobs)
+  const sums = plan.layers.map((layer) => layerSum(layer, summands, weights, overlay))
+  return exactOfSums(plan, sums, jobs)
 }
 
 /**
@@ -53,10 +53,11 @@ export async function exactForm(plan: Plan, exact: Adapter, jobs: LayerJobs = {}
     const parts = layer === undefined || layer.rank === 0 ? [] : [{ ...layer, client: 'the server', weight: 1 }]
     return { name, in: inDim, out, rank, parts, overlay: frozen.filter((part) => part.layer === name) }
   })
-  return splitSums(plan, sums, jobs)
+  return exactOfSums(plan, sums, jobs)
 }
 
-async function splitSums(plan: Plan, sums: readonly LayerSum[], jobs: LayerJobs): Promise<Adapter> {
+/** The same of sums that are there already, a layer each: of factors, or dense where only the sum was kept. */
+export async function exactOfSums(plan: Plan, sums: readonly LayerSum[], jobs: LayerJobs): Promise<Adapter> {
   const outcomes = await overLayers(sums, svdLayer, { rank: Number.MAX_SAFE_INTEGER }, jobs)
   const layers: AdapterLayer[] = []
   const dense: DenseDelta[] = []
@@ -104,9 +105,4 @@ async function restOf({ name, in: inDim, out, rank, scale, a, b }: AdapterLayer,
     shape: isTurned ? [inDim, out] : [out, inDim],
     values: isTurned ? turn(values, out, inDim) : values,
   }
-}
-
-/** At full rank the dense sum has nothing to save, and the factors of a round's start must be in svd form. */
-function fromFactors({ dense: _, ...sum }: LayerSum): LayerSum {
-  return sum
 }

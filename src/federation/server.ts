@@ -2,11 +2,10 @@ import type { Adapter } from '../adapter/adapter.js'
 import { serializeDense } from '../adapter/folder-save.js'
 import { peftFiles } from '../adapter/peft-save.js'
 import { type Aggregate, type FinishOptions, type Keep, openAggregator } from '../aggregate/aggregator.js'
-import { exactAggregate, exactForm } from '../aggregate/exact.js'
+import { exactForm } from '../aggregate/exact.js'
 import { frozenFactors } from '../aggregate/frozen.js'
 import type { LayerJobs } from '../aggregate/layers.js'
 import { serveAdapter } from '../aggregate/serve.js'
-import { byClient } from '../aggregate/sums.js'
 import { methodTable } from '../aggregate/table.js'
 import { resolveWeights } from '../aggregate/weights.js'
 import { OneroundError } from '../errors.js'
@@ -14,7 +13,7 @@ import type { Start } from '../train/start.js'
 import { canonicalJson } from '../update/canonical.js'
 import { FEDAVG, METHOD_OF, type Plan } from '../update/plan.js'
 import { servesOwnStep } from '../update/strategy-checks.js'
-import { isBytesOrFile, openUpdate, type Update } from '../update/update.js'
+import type { Update, UpdateInfo } from '../update/update.js'
 import { strategyOf } from './strategies/choose.js'
 import { nothing } from './strategies/combination.js'
 import type { ServerState } from './strategies/strategy.js'
@@ -27,6 +26,8 @@ export type Closed =
   | { last: true; served: Aggregate }
 
 interface CloseOptions extends LayerJobs {
+  /** how LoRA updates are held until the round closes, with the same bits; default: by their size and number */
+  keep?: Keep | undefined
   finish?: FinishOptions
   /** what the strategy kept of the round before: the `state` of its closing; none in round 1 */
   state?: ServerState | undefined
@@ -83,43 +84,41 @@ async function sumRound(
   const { kind } = plan.train.trainable
   const overlay = kind === 'full' ? [] : frozenFactors(start.overlay, start.dense)
   const isLast = round === plan.rounds
-  const isOnce = kind === 'full' || (isLast && !servesOwnStep(plan))
-  const keep = isOnce ? keepOf(plan, Array.isArray(updates) ? updates.length : 0, o.finish ?? {}) : 'updates'
+  const isServed = isLast && !servesOwnStep(plan)
+  const count = Array.isArray(updates) ? updates.length : 0
+  const keep = o.keep ?? keepOf(plan, count, isServed ? (o.finish ?? {}) : undefined)
   const place = { round, startSha256, overlay, dense: start.dense, keep }
   const aggregator = await openAggregator(plan, undefined, { ...o, ...place })
-  if (isOnce) {
-    // One result is all that follows: no update is needed beside the aggregator.
-    for (const source of updates) await aggregator.add(source)
-    const result = await aggregator.finish(isLast ? o.finish : {})
-    return { mean: async () => result.adapter, served: async () => result, weights: () => result.weights }
-  }
-  const taken: Update[] = []
-  for (const source of updates) {
-    const update = isBytesOrFile(source) ? await openUpdate(source, plan) : source
-    await aggregator.add(update)
-    taken.push(update)
-  }
+  const infos: UpdateInfo[] = []
+  for (const source of updates) infos.push(await aggregator.add(source))
   return {
+    // What all share makes the mean of their factors exact, and its own method knows that.
     mean: async () =>
-      kind === 'lora'
-        ? exactAggregate(plan, taken, overlay, o)
-        : (await aggregator.finish({ method: METHOD_OF[kind], rank: 'auto' })).adapter,
+      kind === 'ffa' || kind === 'fed-sb'
+        ? (await aggregator.finish({ method: METHOD_OF[kind], rank: 'auto' })).adapter
+        : aggregator.exact(),
     served: () => aggregator.finish(o.finish),
-    weights: () =>
-      resolveWeights(
-        plan.aggregate.weights,
-        byClient(taken).map((update) => update.info),
-      ),
+    weights: () => resolveWeights(plan.aggregate.weights, byName(infos)),
   }
+}
+
+/** Sums of weights are made in one order. */
+function byName(infos: readonly UpdateInfo[]): UpdateInfo[] {
+  return [...infos].sort((x, y) => (x.client < y.client ? -1 : 1))
 }
 
 /** So much of updates is held at once; beyond it a layer's factors turn into its sum, with the same bits and more work. */
 const MOST_HELD_BYTES = 128 * 2 ** 20
 
-/** Whether many clients' updates are summed as they come. A method or weights that need each of them again keep them. */
-export function keepOf(plan: Plan, clients: number, finish: FinishOptions): Keep {
-  const { method = plan.aggregate.method, weights = plan.aggregate.weights } = finish
-  if (plan.train.trainable.kind === 'full' || !methodTable[method].fromDenseSum) return 'updates'
+/**
+ * Whether many clients' updates are summed as they come. A method or weights that need each of them again keep them.
+ * @param finish of what is served; undefined: only the exact sum is wanted, as between rounds
+ */
+export function keepOf(plan: Plan, clients: number, finish: FinishOptions | undefined): Keep {
+  const { kind } = plan.train.trainable
+  if (kind === 'full' || (finish === undefined && kind !== 'lora')) return 'updates'
+  const { method = plan.aggregate.method, weights = plan.aggregate.weights } = finish ?? { method: 'svd' }
+  if (!methodTable[method].fromDenseSum) return 'updates'
   if (canonicalJson(weights) !== canonicalJson(plan.aggregate.weights)) return 'updates'
   const each = plan.layers.reduce((sum, layer) => sum + 4 * layer.rank * (layer.in + layer.out), 0)
   return clients * each > MOST_HELD_BYTES ? 'sums' : 'updates'
