@@ -4,33 +4,22 @@
  * grid). The same clients give the same bytes, however they came. It is as confidential as the updates.
  */
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
 import type { Layer } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
 import { readSafetensors, readSafetensorsHeader, type SafetensorsTensor } from '../model/safetensors.js'
-import { native } from '../native/load.js'
 import { writeAtomic } from '../run/atomic.js'
 import { canonicalJson } from '../update/canonical.js'
 import { checkLayer, MAX_EFFECT } from '../update/checks.js'
 import { bytesOf } from '../update/digest.js'
-import { decodeInfo, encodeInfo } from '../update/info.js'
+import { encodeInfo } from '../update/info.js'
 import { STATE_KEY } from '../update/inspect.js'
 import { type Plan, planSha256 } from '../update/plan.js'
 import { Accumulator, type Factors, type Keep, type Member } from './accumulator.js'
-import { MOST_STEPS, MOST_SUM } from './grid.js'
 import type { LayerJobs } from './layers.js'
-import { weightOf } from './weights.js'
+import { checkGrid, checkSteps, malformedState, readMembers, type StatePlace } from './state-checks.js'
 
 const VERSION = '1'
 const KEYS = [STATE_KEY, 'plan', 'keep', 'clients', 'digest']
-
-const membersSchema = z.array(
-  z.strictObject({
-    info: z.record(z.string(), z.string()),
-    sha256: z.string().regex(/^[0-9a-f]{64}$/),
-    steps: z.number().min(0).lt(MOST_STEPS),
-  }),
-)
 
 interface StateTensor {
   name: string
@@ -77,12 +66,17 @@ function contentOf(sums: Accumulator): { metadata: Record<string, string>; tenso
 }
 
 /** Reads a state; everything in it is checked against the plan before anything is used. */
-export async function readState(file: string, plan: Plan, jobs: LayerJobs, keep?: Keep): Promise<Accumulator> {
+export async function readState(
+  file: string,
+  plan: Plan,
+  place: StatePlace & LayerJobs,
+  keep?: Keep,
+): Promise<Accumulator> {
   const { metadata, tensors: entries } = await readSafetensorsHeader(file)
   const read = (key: string) => (Object.hasOwn(metadata, key) ? (metadata[key] ?? '') : '')
   const stranger = Object.keys(metadata).find((key) => !KEYS.includes(key))
   if (stranger !== undefined || read(STATE_KEY) !== VERSION)
-    throw malformed(file, stranger === undefined ? 'no known version' : `the key '${stranger.slice(0, 80)}'`)
+    throw malformedState(file, stranger === undefined ? 'no known version' : `the key '${stranger.slice(0, 80)}'`)
   if (read('plan') !== planSha256(plan)) {
     throw new OneroundError('MISMATCH', `The state ${file} belongs to another plan.`, {
       found: `plan ${read('plan').slice(0, 64)}`,
@@ -91,7 +85,7 @@ export async function readState(file: string, plan: Plan, jobs: LayerJobs, keep?
     })
   }
   const kept = read('keep')
-  if (kept !== 'updates' && kept !== 'sums') throw malformed(file, `it keeps '${kept.slice(0, 20)}'`)
+  if (kept !== 'updates' && kept !== 'sums') throw malformedState(file, `it keeps '${kept.slice(0, 20)}'`)
   if (keep !== undefined && keep !== kept) {
     throw new OneroundError('MISMATCH', `The state ${file} keeps ${kept}, not ${keep}.`, {
       found: kept,
@@ -99,61 +93,34 @@ export async function readState(file: string, plan: Plan, jobs: LayerJobs, keep?
       fix: `Open it as it is, or aggregate the updates again with keep '${keep}'.`,
     })
   }
-  const sums = new Accumulator(plan, kept, jobs)
-  for (const member of readMembers(read('clients'), plan, file)) sums.members.set(member.info.client, member)
+  const sums = new Accumulator(plan, kept, place)
+  for (const member of readMembers(read('clients'), plan, kept, place, file))
+    sums.members.set(member.info.client, member)
   const expected = expectedTensors(sums)
   for (const { name, dtype, shape } of entries) {
     const wanted = expected.get(name)
     if (wanted === undefined || wanted.dtype !== dtype || wanted.shape.join() !== shape.join())
-      throw malformed(file, `the tensor '${name.slice(0, 200)}' as ${dtype} [${shape}]`)
+      throw malformedState(
+        file,
+        `the tensor '${name.slice(0, 200)}' as ${dtype} [${shape}]`,
+        wanted === undefined ? 'no such tensor' : `${wanted.dtype} [${wanted.shape}]`,
+      )
   }
-  if (entries.length !== expected.size) throw malformed(file, `${entries.length} of ${expected.size} tensors`)
+  if (entries.length !== expected.size) throw malformedState(file, `${entries.length} of ${expected.size} tensors`)
 
   const content = await readSafetensors(file)
   const { digest, ...rest } = content.metadata
   const tensors = [...expected.keys()].sort().map((name): StateTensor => {
     const found = content.tensors.get(name)
     const wanted = expected.get(name)
-    if (found === undefined || wanted === undefined) throw malformed(file, 'another content than a moment ago')
+    if (found === undefined || wanted === undefined) throw malformedState(file, 'another content than a moment ago')
     return { name, dtype: wanted.dtype, shape: wanted.shape, data: found.data }
   })
-  if (digestOf(rest, tensors) !== digest) throw malformed(file, 'bytes that do not give its digest')
+  if (digestOf(rest, tensors) !== digest) throw malformedState(file, 'bytes that do not give its digest')
   for (const layer of plan.layers) readGrid(sums, layer, content.tensors.get(`sum/${layer.name}`), file)
   for (const member of sums.members.values())
-    readFactors(sums, member, content.tensors.get(`factors/${member.info.client}`))
+    readFactors(sums, member, content.tensors.get(`factors/${member.info.client}`), file)
   return sums
-}
-
-function readMembers(text: string, plan: Plan, file: string): Member[] {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch {
-    throw malformed(file, 'a list of clients that is not JSON')
-  }
-  const parsed = membersSchema.safeParse(
-    Array.isArray(json) ? json.map((one) => ({ ...one, steps: Number(one?.steps) })) : json,
-  )
-  if (!parsed.success) throw malformed(file, 'a list of clients that is not one')
-  const members = parsed.data.map(({ info, sha256, steps }): Member => {
-    const { info: decoded, kind } = decodeInfo(info, file)
-    if (kind !== 'lora') throw malformed(file, 'updates of whole tensors')
-    // A count that the plan's weights need must be there.
-    weightOf(plan.aggregate.weights, decoded)
-    return { info: decoded, sha256, steps, factors: new Map() }
-  })
-  const names = members.map((member) => member.info.client)
-  const listed = new Set(plan.clients.map((client) => client.name))
-  const hash = planSha256(plan)
-  const [first] = members
-  for (const [index, { info }] of members.entries()) {
-    if (index > 0 && !((names[index - 1] ?? '') < info.client)) throw malformed(file, 'clients out of order or twice')
-    if (listed.size > 0 && !listed.has(info.client)) throw malformed(file, `the client '${info.client}'`)
-    if (info.planSha256 !== hash || info.round !== first?.info.round || info.startSha256 !== first.info.startSha256)
-      throw malformed(file, `the client '${info.client}' of another plan, round or start`)
-  }
-  if (members.reduce((total, { steps }) => total + steps, 0) >= MOST_SUM) throw malformed(file, 'a sum beyond the grid')
-  return members
 }
 
 /** What a state of these clients must hold, by tensor name. */
@@ -173,19 +140,11 @@ function expectedTensors(sums: Accumulator): Map<string, Pick<StateTensor, 'dtyp
 function readGrid(sums: Accumulator, layer: Layer, tensor: SafetensorsTensor | undefined, file: string): void {
   if (tensor === undefined) return
   const grid = new BigInt64Array(tensor.data.buffer, tensor.data.byteOffset, layer.in * layer.out)
-  const members = [...sums.members.values()]
-  // Each addend is rounded by half a step at most; f32 rounds the values that are looked at.
-  const most = members.reduce((total, { steps }) => total + steps + 0.5, 0) * (1 + 1e-6)
-  if (
-    native()
-      .gridValues(grid, 1)
-      .some((value) => Math.abs(value) > most)
-  )
-    throw malformed(file, `a sum of layer '${layer.name}' that its clients cannot have`)
+  checkGrid(sums.plan, layer, grid, [...sums.members.values()], file)
   sums.grids.set(layer.name, grid)
 }
 
-function readFactors(sums: Accumulator, member: Member, tensor: SafetensorsTensor | undefined): void {
+function readFactors(sums: Accumulator, member: Member, tensor: SafetensorsTensor | undefined, file: string): void {
   if (tensor === undefined) return
   const values = new Float32Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.length / 4)
   let at = 0
@@ -197,6 +156,7 @@ function readFactors(sums: Accumulator, member: Member, tensor: SafetensorsTenso
     const factors: Factors = { a: values.slice(at, middle), b: values.slice(middle, end) }
     at = end
     checkLayer(member.info.client, { ...layer, ...factors }, MAX_EFFECT)
+    if (sums.keep === 'sums') checkSteps(sums.plan, layer, member, factors, file)
     member.factors.set(layer.name, factors)
   }
 }
@@ -235,12 +195,4 @@ function headerOf(metadata: Readonly<Record<string, string>>, tensors: readonly 
   header.writeBigUInt64LE(BigInt(length))
   text.copy(header, 8)
   return header
-}
-
-function malformed(file: string, found: string): OneroundError {
-  return new OneroundError('MALFORMED', `${file} is not a sound aggregation state: it has ${found}.`, {
-    found,
-    expected: 'a state that aggregate --state wrote, unchanged',
-    fix: 'Aggregate the updates again.',
-  })
 }
