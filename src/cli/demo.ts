@@ -1,13 +1,11 @@
 import type { Command } from 'commander'
-import { type Dataset, makeDataset } from '../data/dataset.js'
-import { presidents } from '../data/presidents.js'
 import { OneroundError } from '../errors.js'
 import type { ArmName } from '../federation/arms.js'
 import { simulate } from '../federation/simulate.js'
-import type { Model } from '../model/open.js'
 import { isRunFolder } from '../run/folder.js'
 import { createPlan, type PlanOptions } from '../update/create-plan.js'
 import { embeddedBase, openBase } from './base.js'
+import { DEMO_CUTOFF, demoClients } from './demo-clients.js'
 import { runJob } from './job.js'
 import { type CommonFlags, whole, withCommon } from './options.js'
 import { comparison, sizesTable } from './simulate.js'
@@ -23,7 +21,7 @@ interface Flags extends CommonFlags {
 const settings = {
   epochs: 3,
   rounds: 1,
-  cutoff: 128,
+  cutoff: DEMO_CUTOFF,
   heldOut: 0.2,
   rank: 16,
   batch: 4,
@@ -46,7 +44,7 @@ export function addDemo(program: Command, terminal: Terminal): void {
   ]).action(async (flags: Flags) =>
     runJob(terminal, flags, async (job) => {
       await using base = await openBase(flags.base ?? embeddedBase(), job.options)
-      const clients = await readPresidents(base, flags.seed, terminal.signal)
+      const clients = await demoClients(base, flags.seed, terminal.signal)
       const plan = await createPlan(base, { ...settings, seed: flags.seed, clients: Object.keys(clients) })
       if (await isRunFolder(flags.out)) job.note(`${flags.out} is a run already: what is finished there is not redone`)
       job.note(sizesTable(clients))
@@ -55,17 +53,6 @@ export function addDemo(program: Command, terminal: Terminal): void {
       )
       return comparison(flags.out)
     }),
-  )
-}
-
-/** Each president's excerpts, the held-out ones last: where the plan's fraction cuts. */
-async function readPresidents(base: Model, seed: number, signal: AbortSignal): Promise<Record<string, Dataset>> {
-  const parts = await presidents(base.tokenizer, { seed, cutoff: settings.cutoff, signal })
-  return Object.fromEntries(
-    Object.entries(parts).map(([name, { train, heldOut }]) => [
-      name,
-      makeDataset([...train.examples, ...heldOut.examples]),
-    ]),
   )
 }
 

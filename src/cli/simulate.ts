@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import type { Dataset } from '../data/dataset.js'
-import { loadExamples } from '../data/load.js'
 import { countRepeats, dropRepeats, type Repeats } from '../data/repeats.js'
 import { bar, labelShares, lengthHistogram } from '../data/shares.js'
 import { sizes } from '../data/sizes.js'
@@ -21,6 +20,7 @@ import { baseOf, openBase } from './base.js'
 import { divide, fieldsOf, splitOf } from './clients.js'
 import { type Result, runJob } from './job.js'
 import { type CommonFlags, list, number, withCommon } from './options.js'
+import { loadPlanData } from './plan-data.js'
 import { type PlanFlags, planOptions, refuseBesidePlan, withFileFlags, withPlanFlags } from './plan-flags.js'
 import type { Terminal } from './terminal.js'
 
@@ -88,17 +88,8 @@ export function addSimulate(program: Command, terminal: Terminal): void {
       await using base = await openBase(baseOf(flags.base), job.options)
       const names = agreed === undefined ? options?.clients : agreed.clients.map((client) => client.name)
       const rules = agreed ?? (await createPlan(base, { ...options, clients: [] }))
-      const { template, cutoff, lossOn } = rules.data
       const by = splitOf(flags)
-      const all = await loadExamples(flags.data, {
-        template,
-        cutoff,
-        lossOn,
-        columns: flags.columns,
-        keep: fieldsOf(by, flags.label),
-        tokenizer: base.tokenizer,
-        signal: terminal.signal,
-      })
+      const all = await loadPlanData(flags, rules, base, { signal: terminal.signal, keep: fieldsOf(by, flags.label) })
       const divided = divide(all, by, names, rules.train.seed)
       const { heldOut } = rules.data
       const repeats = countRepeats(divided, heldOut)
