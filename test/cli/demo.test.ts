@@ -37,6 +37,15 @@ describe('the demo', () => {
     expect(again.err).not.toMatch(/train 1x3/)
   }, 60_000)
 
+  it('has clients whose value can be told without naming data that lie in no file', async () => {
+    const told = await start(main, folder, ['value', 'run/demo', '--base', 'base', '--samples', '1', '--json']).ended
+    expect(told.code, told.err).toBe(0)
+    const { own, arm, clients } = JSON.parse(told.out) as { own: string[]; arm: string; clients: unknown[] }
+    expect(own).toHaveLength(10)
+    expect(own).toContain('Barack-Obama')
+    expect([arm, clients.length]).toEqual(['1x3', 10])
+  }, 120_000)
+
   it('refuses other settings in the same folder and says how to go on', async () => {
     const other = await demo('--seed', '1')
     expect(other.code).toBe(1)

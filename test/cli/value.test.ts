@@ -77,6 +77,7 @@ describe('oneround value', () => {
 
   it.each<[string, string[], RegExp, number?]>([
     ['a folder that is no run', ['value', at('base'), '--base', at('base'), '--data', at('clients')], /plan\.json/],
+    ['no data, of a run that is not the demo', ['value', run, '--base', at('base')], /--data PATH/, 2],
     ['no base', ['value', run, '--data', at('clients')], /--base/, 2],
     ['an arm that was not compared', [...own, '--arm', '9x9'], /1x1/],
     ['a split that the run did not have', [...own, '--split', 'iid'], /not the data of a client/],
