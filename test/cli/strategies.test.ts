@@ -2,9 +2,9 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { smallWorld } from './small-world.js'
+import { smallWorldInside } from './small-world-inside.js'
 
-const { folder, json, run } = smallWorld()
+const { folder, json, run } = smallWorldInside()
 const small = '--rank 2 --targets q_proj --cutoff 64 --epochs 1 --batch 4 --learning-rate 0.02'
 const clients = ['north', 'south']
 const update = (of: string, client: string, round: number) => `${of}.${client}.${round}.update.safetensors`
