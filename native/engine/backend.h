@@ -17,6 +17,7 @@ struct AttentionShape {
   int64_t kv_heads = 0;  // divides heads
   int64_t head_dim = 0;
   int64_t window = 0;  // a query sees itself and the window - 1 keys before it; 0: all keys before it
+  bool exact = false;  // in f32 even where the backend rounds to bf16, as Weight::exact
 };
 
 struct AdamW {

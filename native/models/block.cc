@@ -15,8 +15,8 @@ Heads split(const DecoderShape& shape, const Matrix& qkv) {
   return {qkv.slice_cols(0, queries), qkv.slice_cols(queries, keys), qkv.slice_cols(queries + keys, keys)};
 }
 
-AttentionShape attention_shape(const DecoderShape& shape) {
-  return {shape.heads, shape.kv_heads, shape.head_dim, shape.window};
+AttentionShape attention_shape(const DecoderShape& shape, const BlockWeights& weights) {
+  return {shape.heads, shape.kv_heads, shape.head_dim, shape.window, weights.exact_attention};
 }
 
 // Calls body(columns of one head, its row in head_inv, its norm) for the heads of q, then of k.
@@ -89,10 +89,11 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
   rotate(context, kept.qkv, 1.0f);
   const Heads heads = split(shape, kept.qkv);
   if (context.cache != nullptr)
-    cached_attention(backend, shape, kept.qkv, context.pass.segments, *context.cache, kept.attended, kept.log_sum);
+    cached_attention(backend, attention_shape(shape, weights), kept.qkv, context.pass.segments, *context.cache,
+                     kept.attended, kept.log_sum);
   else
-    backend.attention(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended, kept.log_sum,
-                      context.pass.segments);
+    backend.attention(backend.self, heads.q, heads.k, heads.v, attention_shape(shape, weights), kept.attended,
+                      kept.log_sum, context.pass.segments);
   if (weights.rounds_attended) backend.keep_rounded(backend.self, kept.attended, kept.attended16);
   apply(kept.attended, {use(weights.o, kept.middle, kO)});
   backend.add(backend.self, kept.x, kept.middle);
@@ -145,7 +146,7 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
 
   apply(kept.attended, scratch.d_attended, {use(weights.o, d, kO)});
   const Heads heads = split(shape, kept.qkv), d_heads = split(shape, scratch.d_qkv);
-  backend.attention_backward(backend.self, heads.q, heads.k, heads.v, attention_shape(shape), kept.attended,
+  backend.attention_backward(backend.self, heads.q, heads.k, heads.v, attention_shape(shape, weights), kept.attended,
                              kept.log_sum, scratch.d_attended, d_heads.q, d_heads.k, d_heads.v, context.pass.segments);
   rotate(context, scratch.d_qkv, -1.0f);
   if (shape.query_key_norm) normalize_heads_backward(context, weights, kept, scratch);

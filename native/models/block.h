@@ -14,6 +14,7 @@ struct BlockWeights {
   Norm attention_norm, feed_norm;
   Norm q_norm, k_norm;  // over head_dim; weight null: none
   // Where products round their operands to bf16 anyway, what attention and feed-forward keep is kept so.
+  bool exact_attention = false;  // of exact weights
   bool rounds_attended = false, rounds_feed = false;
 
   bool trains() const {

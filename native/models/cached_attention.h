@@ -2,7 +2,6 @@
 #pragma once
 
 #include "engine/backend.h"
-#include "models/base_weights.h"
 #include "models/kv_cache.h"
 
 namespace oneround {
@@ -15,7 +14,7 @@ struct CachePass {
 
 // Segments' keys and values join their sequences' caches behind the tokens that are in. A segment then attends to its
 // sequence: to itself in an empty one, else each row to all before it.
-void cached_attention(const Backend& backend, const DecoderShape& shape, const Matrix& qkv, Segments segments,
+void cached_attention(const Backend& backend, const AttentionShape& shape, const Matrix& qkv, Segments segments,
                       const CachePass& pass, const Matrix& y, const Matrix& log_sum);
 
 }  // namespace oneround

@@ -74,6 +74,8 @@ BlockWeights Decoder::bind_block(const Parameters& parameters, const std::vector
   block.down = linear(names.down, shape.other_bias);
   block.attention_norm = bind_norm(parameters, prefix + names.attention_norm, shape.layer_norm);
   block.feed_norm = bind_norm(parameters, prefix + names.feed_norm, shape.layer_norm);
+  for (const LinearLayer* layer : {&block.fused, &block.q, &block.k, &block.v, &block.o})
+    block.exact_attention = block.exact_attention || layer->weight.exact;
   block.rounds_attended = limits_.rounded && !block.o.weight.exact;
   block.rounds_feed = limits_.rounded && !shape.gelu && !block.gate.weight.exact && !block.up.weight.exact;
   return block;

@@ -68,18 +68,19 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
     };
     const Matrix qs = part(q, head), ks = part(k, kv_head), vs = part(v, kv_head), ys = part(y, head);
     const WorkerScratch& mine = context.scratch[static_cast<size_t>(worker)];
+    const WorkerProducts products{context, mine, context.bf16 && !shape.exact};
     const AttentionScratch scratch = divide_attention_scratch(context, mine.attention, length, shape);
-    pack_panels(context, mine, columns_of(ks), 0, dim, 0, length, scratch.k_columns);
-    pack_panels(context, mine, rows_of(vs), 0, length, 0, dim, scratch.v_rows);
+    products.pack_panels(columns_of(ks), 0, dim, 0, length, scratch.k_columns);
+    products.pack_panels(rows_of(vs), 0, length, 0, dim, scratch.v_rows);
     for (int64_t first = 0; first < length; first += kQueryBlock) {
       const int64_t queries = std::min(kQueryBlock, length - first), keys = first + queries;
-      multiply_packed(context, mine, queries, keys, dim, qs.row(first), qs.stride, 1, scratch.k_columns, dim,
-                      scratch.scores, scratch.score_stride, scale, false);
+      products.multiply(queries, keys, dim, qs.row(first), qs.stride, 1, scratch.k_columns, dim, scratch.scores,
+                        scratch.score_stride, scale, false);
       float sums[kQueryBlock];
       softmax_rows(context.kernels, scratch, first, queries, shape.window, sums,
                    log_sum.slice_rows(segment.first + first, queries), head);
-      multiply_packed(context, mine, queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows,
-                      length, ys.row(first), ys.stride, 1.0f, false);
+      products.multiply(queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows, length,
+                        ys.row(first), ys.stride, 1.0f, false);
       for (int64_t i = 0; i < queries; i++) context.kernels.scale(1.0f / sums[i], dim, ys.row(first + i));
     }
   });

@@ -18,31 +18,31 @@ struct Head {
   int64_t window;
 };
 
-void backward_block(const CpuContext& context, const WorkerScratch& mine, const AttentionScratch& scratch,
-                    const Head& head, int64_t first, int64_t queries) {
+void backward_block(const WorkerProducts& products, const AttentionScratch& scratch, const Head& head, int64_t first,
+                    int64_t queries) {
   const int64_t dim = head.q.cols, keys = first + queries, length = head.q.rows, stride = scratch.score_stride;
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
-  multiply_packed(context, mine, queries, keys, dim, head.q.row(first), head.q.stride, 1, scratch.k_columns, dim,
-                  scratch.scores, stride, scale, false);
-  multiply_packed(context, mine, queries, keys, dim, head.d_y.row(first), head.d_y.stride, 1, scratch.v_columns, dim,
-                  scratch.d_scores, stride, 1.0f, false);
+  products.multiply(queries, keys, dim, head.q.row(first), head.q.stride, 1, scratch.k_columns, dim, scratch.scores,
+                    stride, scale, false);
+  products.multiply(queries, keys, dim, head.d_y.row(first), head.d_y.stride, 1, scratch.v_columns, dim,
+                    scratch.d_scores, stride, 1.0f, false);
   for (int64_t i = 0; i < queries; i++) {
-    const float delta = context.kernels.dot(head.y.row(first + i), head.d_y.row(first + i), dim);
+    const float delta = products.context.kernels.dot(head.y.row(first + i), head.d_y.row(first + i), dim);
     const int64_t seen = first_key(first + i, head.window);
     float *scores = scratch.scores + i * stride, *d_scores = scratch.d_scores + i * stride;
     std::fill(scores, scores + seen, 0.0f);
     std::fill(d_scores, d_scores + seen, 0.0f);
-    context.kernels.softmax_backward(scores + seen, d_scores + seen, head.log_sum.row(first + i)[head.index], delta,
-                                     scale, first + i + 1 - seen, keys - seen);
+    products.context.kernels.softmax_backward(scores + seen, d_scores + seen, head.log_sum.row(first + i)[head.index],
+                                              delta, scale, first + i + 1 - seen, keys - seen);
   }
-  multiply_packed(context, mine, queries, dim, keys, scratch.d_scores, stride, 1, scratch.k_rows, length,
-                  head.d_q.row(first), head.d_q.stride, 1.0f, false);
-  pack_panels(context, mine, rows_of(head.q), first, queries, 0, dim, scratch.q_rows);
-  pack_panels(context, mine, rows_of(head.d_y), first, queries, 0, dim, scratch.d_y_rows);
-  multiply_packed(context, mine, keys, dim, queries, scratch.d_scores, 1, stride, scratch.q_rows, queries,
-                  head.d_k.data, head.d_k.stride, 1.0f, true);
-  multiply_packed(context, mine, keys, dim, queries, scratch.scores, 1, stride, scratch.d_y_rows, queries,
-                  head.d_v.data, head.d_v.stride, 1.0f, true);
+  products.multiply(queries, dim, keys, scratch.d_scores, stride, 1, scratch.k_rows, length, head.d_q.row(first),
+                    head.d_q.stride, 1.0f, false);
+  products.pack_panels(rows_of(head.q), first, queries, 0, dim, scratch.q_rows);
+  products.pack_panels(rows_of(head.d_y), first, queries, 0, dim, scratch.d_y_rows);
+  products.multiply(keys, dim, queries, scratch.d_scores, 1, stride, scratch.q_rows, queries, head.d_k.data,
+                    head.d_k.stride, 1.0f, true);
+  products.multiply(keys, dim, queries, scratch.scores, 1, stride, scratch.d_y_rows, queries, head.d_v.data,
+                    head.d_v.stride, 1.0f, true);
 }
 
 }  // namespace
@@ -59,6 +59,7 @@ void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matr
       return m.slice_rows(segment.first, length).slice_cols(h * dim, dim);
     };
     const WorkerScratch& mine = context.scratch[static_cast<size_t>(worker)];
+    const WorkerProducts products{context, mine, context.bf16 && !shape.exact};
     const AttentionScratch scratch = divide_attention_scratch(context, mine.attention, length, shape);
     Head head{{},
               part(k, kv_head),
@@ -71,9 +72,9 @@ void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matr
               log_sum.slice_rows(segment.first, length),
               0,
               shape.window};
-    pack_panels(context, mine, columns_of(head.k), 0, dim, 0, length, scratch.k_columns);
-    pack_panels(context, mine, rows_of(head.k), 0, length, 0, dim, scratch.k_rows);
-    pack_panels(context, mine, columns_of(head.v), 0, dim, 0, length, scratch.v_columns);
+    products.pack_panels(columns_of(head.k), 0, dim, 0, length, scratch.k_columns);
+    products.pack_panels(rows_of(head.k), 0, length, 0, dim, scratch.k_rows);
+    products.pack_panels(columns_of(head.v), 0, dim, 0, length, scratch.v_columns);
     for (int64_t t = 0; t < length; t++) {
       std::fill_n(head.d_k.row(t), dim, 0.0f);
       std::fill_n(head.d_v.row(t), dim, 0.0f);
@@ -85,7 +86,7 @@ void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matr
       head.d_y = part(d_y, h);
       head.d_q = part(d_q, h);
       for (int64_t first = 0; first < length; first += kQueryBlock)
-        backward_block(context, mine, scratch, head, first, std::min(kQueryBlock, length - first));
+        backward_block(products, scratch, head, first, std::min(kQueryBlock, length - first));
     }
   });
 }

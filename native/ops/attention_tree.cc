@@ -33,22 +33,22 @@ struct Way {
 
 // Keys and values at positions [first, end) join the panels. A panel of keys, or a pair of values, that was begun is
 // packed again from its start.
-void pack_way(const CpuContext& context, const WorkerScratch& mine, const AttentionScratch& scratch, const Way& way,
-              int64_t first, int64_t end, int64_t dim, int64_t capacity) {
-  const int64_t width = context.width();
+void pack_way(const WorkerProducts& products, const AttentionScratch& scratch, const Way& way, int64_t first,
+              int64_t end, int64_t dim, int64_t capacity) {
+  const int64_t width = products.context.width();
   for (int64_t j = first / width * width; j < end; j += width) {
     const uint8_t* rows[kMostWidth];
     const int count = static_cast<int>(std::min(width, end - j));
     for (int i = 0; i < count; i++) rows[i] = way.key(j + i);
-    pack_rows_as_columns(context, mine, rows, count, 0, dim, scratch.k_columns + j * packed_units(context, dim));
+    products.pack_rows_as_columns(rows, count, 0, dim, scratch.k_columns + j * products.units(dim));
   }
   for (int64_t at = first / 2 * 2; at < end; at += kDepth) {
     const uint8_t* rows[kDepth];
     const int64_t count = std::min(kDepth, end - at);
     for (int64_t i = 0; i < count; i++) rows[i] = way.value(at + i);
     for (int64_t j = 0; j < dim; j += width)
-      pack_rows(context, rows, count, j, static_cast<int>(std::min(width, dim - j)),
-                scratch.v_rows + j * packed_units(context, capacity) + packed_units(context, at) * width);
+      products.pack_rows(rows, count, j, static_cast<int>(std::min(width, dim - j)),
+                         scratch.v_rows + j * products.units(capacity) + products.units(at) * width);
   }
 }
 
@@ -59,8 +59,8 @@ struct Pass {
 };
 
 // All queries of a segment, whose keys are packed, for the query heads of one key-value head.
-void attend(const CpuContext& context, const WorkerScratch& mine, const AttentionScratch& scratch, const Pass& pass,
-            const Segment& segment, int64_t kv_head) {
+void attend(const WorkerProducts& products, const AttentionScratch& scratch, const Pass& pass, const Segment& segment,
+            int64_t kv_head) {
   const int64_t dim = pass.shape.head_dim, group = pass.shape.heads / pass.shape.kv_heads;
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
   for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++) {
@@ -69,14 +69,14 @@ void attend(const CpuContext& context, const WorkerScratch& mine, const Attentio
       const int64_t keys = segment.start + first + queries;
       const Matrix q = pass.q.slice_rows(at, queries).slice_cols(head * dim, dim);
       const Matrix y = pass.y.slice_rows(at, queries).slice_cols(head * dim, dim);
-      multiply_packed(context, mine, queries, keys, dim, q.data, q.stride, 1, scratch.k_columns, dim, scratch.scores,
-                      scratch.score_stride, scale, false);
+      products.multiply(queries, keys, dim, q.data, q.stride, 1, scratch.k_columns, dim, scratch.scores,
+                        scratch.score_stride, scale, false);
       float sums[kQueryBlock];
-      softmax_rows(context.kernels, scratch, segment.start + first, queries, pass.shape.window, sums,
+      softmax_rows(products.context.kernels, scratch, segment.start + first, queries, pass.shape.window, sums,
                    pass.log_sum.slice_rows(at, queries), head);
-      multiply_packed(context, mine, queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows,
-                      pass.capacity, y.data, y.stride, 1.0f, false);
-      for (int64_t i = 0; i < queries; i++) context.kernels.scale(1.0f / sums[i], dim, y.row(i));
+      products.multiply(queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows, pass.capacity,
+                        y.data, y.stride, 1.0f, false);
+      for (int64_t i = 0; i < queries; i++) products.context.kernels.scale(1.0f / sums[i], dim, y.row(i));
     }
   }
 }
@@ -104,15 +104,16 @@ void attention_tree(CpuContext& context, const Matrix& q, const Matrix& k, const
     for (int64_t s = index; s >= 0; s = segments.data[s].parent) way.depth++;
     for (int64_t s = index, d = way.depth; s >= 0; s = segments.data[s].parent) way.segments[--d] = &segments.data[s];
     const WorkerScratch& mine = context.scratch[static_cast<size_t>(worker)];
+    const WorkerProducts products{context, mine, context.bf16 && !shape.exact};
     const AttentionScratch scratch = divide_attention_scratch(context, mine.attention, longest, shape);
     const Pass pass{q, y, log_sum, shape, longest};
-    pack_way(context, mine, scratch, way, 0, end, dim, longest);
-    if (segment.parent < 0) attend(context, mine, scratch, pass, segment, kv_head);
+    pack_way(products, scratch, way, 0, end, dim, longest);
+    if (segment.parent < 0) attend(products, scratch, pass, segment, kv_head);
     way.depth++;
     for_children(segments, index, [&](const Segment& child) {
       way.segments[way.depth - 1] = &child;
-      pack_way(context, mine, scratch, way, end, end + child.count, dim, longest);
-      attend(context, mine, scratch, pass, child, kv_head);
+      pack_way(products, scratch, way, end, end + child.count, dim, longest);
+      attend(products, scratch, pass, child, kv_head);
     });
   });
 }

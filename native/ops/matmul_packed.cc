@@ -24,40 +24,40 @@ RowSource rows_of(const Matrix& m) {
   return {reinterpret_cast<const uint8_t*>(m.data), static_cast<int>(Type::f32), m.stride * 4, nullptr, false};
 }
 
-void pack_rows_as_columns(const CpuContext& context, const WorkerScratch& scratch, const uint8_t* const* rows, int n,
-                          int64_t first, int64_t count, float* out) {
+void WorkerProducts::pack_rows_as_columns(const uint8_t* const* rows, int n, int64_t first, int64_t count,
+                                          float* out) const {
   const int width = static_cast<int>(context.width());
-  if (context.bf16)
+  if (bf16)
     context.kernels.bf16_pack_rows_as_columns(kF32, rows, n, first, count, width, reinterpret_cast<uint32_t*>(out));
   else
     context.kernels.pack_rows_as_columns(kF32, rows, n, first, count, width, out, scratch.converted);
 }
 
-void pack_rows(const CpuContext& context, const uint8_t* const* rows, int64_t count, int64_t first_column, int n,
-               float* out) {
+void WorkerProducts::pack_rows(const uint8_t* const* rows, int64_t count, int64_t first_column, int n,
+                               float* out) const {
   const int width = static_cast<int>(context.width());
-  if (context.bf16)
+  if (bf16)
     context.kernels.bf16_pack_rows(kF32, rows, count, first_column, n, width, reinterpret_cast<uint32_t*>(out));
   else
     context.kernels.pack_rows(kF32, rows, count, first_column, n, width, out);
 }
 
-void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first,
-                 int64_t count, int64_t first_column, int64_t n, float* out) {
+void WorkerProducts::pack_panels(const RowSource& b, int64_t first, int64_t count, int64_t first_column, int64_t n,
+                                 float* out) const {
   const int64_t width = context.width();
   for (int64_t j = 0; j < n; j += width) {
     const int columns = static_cast<int>(std::min(width, n - j));
-    float* panel = out + j * packed_units(context, count);
+    float* panel = out + j * units(count);
     const uint8_t* rows[std::max<int64_t>(kMaxWidth, kDepth)];
     if (b.rows_are_columns) {
       for (int64_t at = 0; at < columns; at++) rows[at] = b.row(first_column + j + at);
-      pack_rows_as_columns(context, scratch, rows, columns, first, count, panel);
+      pack_rows_as_columns(rows, columns, first, count, panel);
       continue;
     }
     for (int64_t done = 0; done < count; done += kDepth) {
       const int64_t part = std::min(kDepth, count - done);
       for (int64_t k = 0; k < part; k++) rows[k] = b.row(first + done + k);
-      pack_rows(context, rows, part, first_column + j, columns, panel + packed_units(context, done) * width);
+      pack_rows(rows, part, first_column + j, columns, panel + units(done) * width);
     }
   }
 }
@@ -72,9 +72,10 @@ struct LeftPanel {
 };
 
 // In bf16 every panel is packed; in f32 only one that has fewer rows than a tile.
-LeftPanel left_panel(const CpuContext& context, const WorkerScratch& scratch, const LeftPanel& panel, int64_t count) {
+LeftPanel left_panel(const WorkerProducts& products, const LeftPanel& panel, int64_t count) {
+  const auto& [context, scratch, bf16] = products;
   const auto& [a, row_step, k_step, height, rows] = panel;
-  if (context.bf16)
+  if (bf16)
     context.kernels.bf16_pack_left(a, row_step, k_step, rows, height, count,
                                    reinterpret_cast<uint32_t*>(scratch.a_edge));
   else if (rows < height)
@@ -86,25 +87,25 @@ LeftPanel left_panel(const CpuContext& context, const WorkerScratch& scratch, co
 
 }  // namespace
 
-void multiply_packed(const CpuContext& context, const WorkerScratch& scratch, int64_t m, int64_t n, int64_t count,
-                     const float* a, int64_t a_row_step, int64_t a_k_step, const float* packed, int64_t packed_count,
-                     float* c, int64_t c_stride, float scale, bool accumulate) {
+void WorkerProducts::multiply(int64_t m, int64_t n, int64_t count, const float* a, int64_t a_row_step, int64_t a_k_step,
+                              const float* packed, int64_t packed_count, float* c, int64_t c_stride, float scale,
+                              bool accumulate) const {
   const Kernels& kernels = context.kernels;
-  const int64_t width = context.width(), units = packed_units(context, count);
+  const int64_t width = context.width();
   for (int64_t i = 0; i < m;) {
     const int tall = m - i > kernels.short_rows ? kernels.tile_rows : kernels.short_rows;
     const int rows = static_cast<int>(std::min<int64_t>(tall, m - i));
-    const LeftPanel left = left_panel(context, scratch, {a + i * a_row_step, a_row_step, a_k_step, tall, rows}, count);
+    const LeftPanel left = left_panel(*this, {a + i * a_row_step, a_row_step, a_k_step, tall, rows}, count);
     for (int64_t j = 0; j < n; j += width) {
-      const float* right = packed + j * packed_units(context, packed_count);
+      const float* right = packed + j * units(packed_count);
       float* to = c + i * c_stride + j;
       const int columns = static_cast<int>(std::min(width, n - j));
-      if (context.bf16)
-        kernels.bf16_tile(units, reinterpret_cast<const uint32_t*>(left.a), tall,
+      if (bf16)
+        kernels.bf16_tile(units(count), reinterpret_cast<const uint32_t*>(left.a), tall,
                           reinterpret_cast<const uint32_t*>(right), 2, to, c_stride, rows, columns, scale, accumulate);
       else
-        kernels.tile(units, left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns, scale,
-                     accumulate);
+        kernels.tile(units(count), left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns,
+                     scale, accumulate);
     }
     i += rows;
   }
