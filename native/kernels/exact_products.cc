@@ -26,26 +26,41 @@ void product_tile(int64_t count, const double* a, const double* b, double* c) {
 
 // Adding 1.5 * 2^52 to a number below 2^51 leaves it rounded, ties to even, in the low bits of the sum.
 constexpr double kMagic = 6755399441055744.0;
-constexpr int64_t kMagicBits = 0x4338000000000000;
+constexpr uint64_t kMagicBits = 0x4338000000000000;
 
-// grid[i,j] += round(factor * sum_k a[k,i] b[k,j]) for |factor * sum| < 2^51; a, b as product_tile takes them, grid
-// [kProductRows, kProductColumns] with `stride` numbers from row to row. The sums never leave the registers.
-void product_to_grid(int64_t count, const double* a, const double* b, double factor, int64_t* grid, int64_t stride) {
-  Doubles sum[kProductRows][kProductVectors];
-  for (int i = 0; i < kProductRows; i++)
-    for (int v = 0; v < kProductVectors; v++) sum[i][v] = set_doubles(0);
-  for (int64_t k = 0; k < count; k++, a += kProductRows, b += kProductColumns) {
-    Doubles row[kProductVectors];
-    for (int v = 0; v < kProductVectors; v++) row[v] = load_doubles(b + v * kDoubles);
-    for (int i = 0; i < kProductRows; i++) {
-      const Doubles left = set_doubles(a[i]);
-      for (int v = 0; v < kProductVectors; v++) sum[i][v] = fma_exact(left, row[v], sum[i][v]);
+// grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, i < kGridRows, j <
+// kGridColumns; a and b packed as for product_tile, one f behind another, [ranks[f]][rows or columns]; rows of the grid
+// are `stride` apart. The grid's tile stays in registers for all f.
+void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
+                      int64_t* grid, int64_t stride) {
+  Longs total[kGridRows][kGridVectors];
+  // What kMagic adds to each rounded number is taken off once.
+  const auto magic_bits = static_cast<int64_t>(0 - static_cast<uint64_t>(count) * kMagicBits);
+  for (int i = 0; i < kGridRows; i++)
+    for (int v = 0; v < kGridVectors; v++) total[i][v] = set_longs(magic_bits);
+  const Doubles magic = set_doubles(kMagic);
+  for (int64_t f = 0; f < count; f++) {
+    Doubles sum[kGridRows][kGridVectors];
+    for (int i = 0; i < kGridRows; i++)
+      for (int v = 0; v < kGridVectors; v++) sum[i][v] = set_doubles(0);
+    for (int64_t k = 0; k < ranks[f]; k++, a += kGridRows, b += kGridColumns) {
+      Doubles row[kGridVectors];
+      for (int v = 0; v < kGridVectors; v++) row[v] = load_doubles(b + v * kDoubles);
+      for (int i = 0; i < kGridRows; i++) {
+        const Doubles left = set_doubles(a[i]);
+        for (int v = 0; v < kGridVectors; v++) sum[i][v] = fma_exact(left, row[v], sum[i][v]);
+      }
     }
+    const Doubles scale = set_doubles(weights[f]);
+    for (int i = 0; i < kGridRows; i++)
+      for (int v = 0; v < kGridVectors; v++)
+        total[i][v] = add_longs(total[i][v], bits_of(add_doubles(mul_doubles(sum[i][v], scale), magic)));
   }
-  const Doubles scale = set_doubles(factor), magic = set_doubles(kMagic);
-  for (int i = 0; i < kProductRows; i++)
-    for (int v = 0; v < kProductVectors; v++)
-      add_bits(grid + i * stride + v * kDoubles, add_doubles(mul_doubles(sum[i][v], scale), magic), kMagicBits);
+  for (int i = 0; i < kGridRows; i++)
+    for (int v = 0; v < kGridVectors; v++) {
+      int64_t* const at = grid + i * stride + v * kDoubles;
+      store_longs(at, add_longs(load_longs(at), total[i][v]));
+    }
 }
 
 // y += factor * x in double, two roundings.
