@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -284,7 +285,7 @@ Napi::Value mean_of_files(const Napi::CallbackInfo& info) {
     struct Work {
       std::vector<aggregate::FloatFile> files;
       std::vector<size_t> lengths;
-      aggregate::FileMean result;
+      std::vector<double> squares;
     };
     auto work = std::make_shared<Work>();
     for (uint32_t i = 0; i < lengths.Length(); ++i) {
@@ -305,15 +306,22 @@ Napi::Value mean_of_files(const Napi::CallbackInfo& info) {
       file.offset = offset;
       work->files.push_back(std::move(file));
     }
+    // Written where JavaScript will find it, which knows nothing of it until the job has ended.
+    const size_t total = std::accumulate(work->lengths.begin(), work->lengths.end(), size_t{0});
+    Napi::Float32Array values = Napi::Float32Array::New(env, total);
+    if (env.IsExceptionPending()) return env.Undefined();
+    const std::span<float> mean(values.Data(), total);
+    auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(values.As<Napi::Object>()));
     return start_job(
         env,
-        [work, threads](const std::atomic<bool>& abort) {
-          return aggregate::mean_of_files(work->files, work->lengths, static_cast<int>(threads), &work->result, abort);
+        [work, threads, mean](const std::atomic<bool>& abort) {
+          return aggregate::mean_of_files(work->files, work->lengths, static_cast<int>(threads), mean, &work->squares,
+                                          abort);
         },
-        [work](Napi::Env e) -> Napi::Value {
+        [work, kept](Napi::Env e) -> Napi::Value {
           Napi::Object result = Napi::Object::New(e);
-          result.Set("mean", to_float32(e, work->result.mean));
-          result.Set("squares", to_float64(e, work->result.squares));
+          result.Set("mean", kept->Value());
+          result.Set("squares", to_float64(e, work->squares));
           return result;
         });
   });

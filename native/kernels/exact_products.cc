@@ -72,50 +72,63 @@ void add_widened(const float* x, double factor, int64_t count, double* y) {
   for (; j < count; j++) y[j] += factor * static_cast<double>(x[j]);
 }
 
-// y += factor * x; returns sum_j x[j]^2 in sixteen chains. One pass, since x comes from memory.
-double add_widened_squares(const float* x, double factor, int64_t count, double* y) {
-  constexpr int kChains = 16;
-  constexpr int kVectors = kChains / kDoubles;
-  const Doubles scale = set_doubles(factor);
-  Doubles chain[kVectors];
-  for (int v = 0; v < kVectors; v++) chain[v] = set_doubles(0);
-  int64_t j = 0;
-  for (; j + kChains <= count; j += kChains)
-    for (int v = 0; v < kVectors; v++) {
-      const int64_t at = j + v * kDoubles;
-      const Doubles value = widen(x + at);
-      chain[v] = fma_exact(value, value, chain[v]);
-      store_doubles(y + at, add_doubles(load_doubles(y + at), mul_doubles(value, scale)));
-    }
+// Sums in sixteen chains: the same on every instruction set.
+constexpr int kChains = 16;
+constexpr int kVectors = kChains / kDoubles;
+
+static double sum_of_chains(const Doubles (&chain)[kVectors], const float* rest, int64_t count) {
   double sums[kChains];
   for (int v = 0; v < kVectors; v++) store_doubles(sums + v * kDoubles, chain[v]);
-  for (int lane = 0; j < count; j++, lane++) {
-    const double value = static_cast<double>(x[j]);
-    sums[lane] += value * value;
-    y[j] += factor * value;
-  }
+  for (int64_t lane = 0; lane < count; lane++)
+    sums[lane] += static_cast<double>(rest[lane]) * static_cast<double>(rest[lane]);
   for (int step = kChains / 2; step > 0; step /= 2)
     for (int lane = 0; lane < step; lane++) sums[lane] += sums[lane + step];
   return sums[0];
 }
 
-// sum_j x[j]^2 in sixteen chains, so the same on every instruction set
-double sum_of_squares(const float* x, int64_t count) {
-  constexpr int kChains = 16;
-  double sums[kChains] = {};
-  Doubles chain[kChains / kDoubles];
-  for (int v = 0; v < kChains / kDoubles; v++) chain[v] = set_doubles(0);
+// y += sum_f factors[f] x_f, one f after another; squares[f] = sum_j x_f[j]^2 in sixteen chains. One pass over all x,
+// which come from memory, with y in registers.
+template <int files>
+static void add_squares(const float* const* x, const double* factors, int64_t count, double* y, double* squares) {
+  Doubles chain[files][kVectors];
+  for (int f = 0; f < files; f++)
+    for (int v = 0; v < kVectors; v++) chain[f][v] = set_doubles(0);
   int64_t j = 0;
   for (; j + kChains <= count; j += kChains)
-    for (int v = 0; v < kChains / kDoubles; v++) {
+    for (int v = 0; v < kVectors; v++) {
+      const int64_t at = j + v * kDoubles;
+      Doubles sum = load_doubles(y + at);
+      for (int f = 0; f < files; f++) {
+        const Doubles value = widen(x[f] + at);
+        chain[f][v] = fma_exact(value, value, chain[f][v]);
+        sum = add_doubles(sum, mul_doubles(value, set_doubles(factors[f])));
+      }
+      store_doubles(y + at, sum);
+    }
+  for (int f = 0; f < files; f++) {
+    squares[f] = sum_of_chains(chain[f], x[f] + j, count - j);
+    for (int64_t i = j; i < count; i++) y[i] += factors[f] * static_cast<double>(x[f][i]);
+  }
+}
+
+void add_widened_squares(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
+                         double* squares) {
+  int64_t f = 0;
+  for (; f + 4 <= files; f += 4) add_squares<4>(x + f, factors + f, count, y, squares + f);
+  for (; f < files; f++) add_squares<1>(x + f, factors + f, count, y, squares + f);
+}
+
+// sum_j x[j]^2
+double sum_of_squares(const float* x, int64_t count) {
+  Doubles chain[kVectors];
+  for (int v = 0; v < kVectors; v++) chain[v] = set_doubles(0);
+  int64_t j = 0;
+  for (; j + kChains <= count; j += kChains)
+    for (int v = 0; v < kVectors; v++) {
       const Doubles value = widen(x + j + v * kDoubles);
       chain[v] = fma_exact(value, value, chain[v]);
     }
-  for (int v = 0; v < kChains / kDoubles; v++) store_doubles(sums + v * kDoubles, chain[v]);
-  for (int lane = 0; j < count; j++, lane++) sums[lane] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
-  for (int step = kChains / 2; step > 0; step /= 2)
-    for (int lane = 0; lane < step; lane++) sums[lane] += sums[lane + step];
-  return sums[0];
+  return sum_of_chains(chain, x + j, count - j);
 }
 
 }  // namespace oneround::ONEROUND_ISA

@@ -50,7 +50,8 @@ void product_tile(int64_t count, const double* a, const double* b, double* c);
 void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
                       int64_t* grid, int64_t stride);
 void add_widened(const float* x, double factor, int64_t count, double* y);
-double add_widened_squares(const float* x, double factor, int64_t count, double* y);
+void add_widened_squares(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
+                         double* squares);
 double sum_of_squares(const float* x, int64_t count);
 void double_tile(int64_t count, const double* a, const double* b, double* c);
 double dot_doubles(const double* x, const double* y, int64_t count);

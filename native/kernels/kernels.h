@@ -92,8 +92,10 @@ struct Kernels {
   // behind another, [ranks[f]][grid_rows or grid_columns]; rows of the grid are `stride` apart
   void (*products_to_grid)(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
                            int64_t* grid, int64_t stride);
-  void (*add_widened)(const float* x, double factor, int64_t count, double* y);            // y += factor * x
-  double (*add_widened_squares)(const float* x, double factor, int64_t count, double* y);  // and sum_j x[j]^2
+  void (*add_widened)(const float* x, double factor, int64_t count, double* y);  // y += factor * x
+  // y += sum_f factors[f] x_f, one after another, and squares[f] = sum_j x_f[j]^2
+  void (*add_widened_squares)(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
+                              double* squares);
   double (*sum_of_squares)(const float* x, int64_t count);
   // product_tile of any doubles: products are rounded before they are added
   void (*double_tile)(int64_t count, const double* a, const double* b, double* c);
