@@ -7,6 +7,7 @@ import { diagnose } from '../dist/diagnose/diagnose.js'
 import { readRunEvidence } from '../dist/diagnose/run-evidence.js'
 import { simulate } from '../dist/federation/simulate.js'
 import { createPlan } from '../dist/update/create-plan.js'
+import { accuracies } from './accuracy.mjs'
 import { arrivals } from './arrival.mjs'
 import { openBase } from './bases.mjs'
 import { clientsOf } from './clients.mjs'
@@ -28,7 +29,7 @@ const place = join(
     .digest('hex')
     .slice(0, 16),
 )
-const questions = { remedies: remediesOf, arrival: arrivals }
+const questions = { remedies: remediesOf, arrival: arrivals, accuracy: accuracies }
 const asked = Object.fromEntries(settings.ask.map((what) => [what, []]))
 const [runs, reasons] = [[], []]
 for (const seed of study.seeds) {

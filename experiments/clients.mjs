@@ -74,13 +74,16 @@ const SOURCES = {
     const rows = Object.entries({ gsm8k: gsm8kRows, arc: arcRows, sst2: sst2Rows, alpaca: alpacaRows }).flatMap(
       ([kind, rowsOf]) =>
         rowsOf()
-          .slice(0, 5 * ROWS_A_SITE)
+          .slice(0, SITES_A_KIND * ROWS_A_SITE)
           .map((row, i) => ({ ...row, site: `${kind}-${Math.floor(i / ROWS_A_SITE)}` })),
     )
     return load(rows, { template: '{text}{completion}', cutoff, tokenizer })
   },
 }
+const SITES_A_KIND = 5
 const ROWS_A_SITE = 60
+/** The first rows of ARC that sites hold: questions after them are nobody's. */
+export const ARC_ROWS_OF_SITES = SITES_A_KIND * ROWS_A_SITE
 
 async function load(rows, o) {
   const { examples } = await loadExamples(rows, { lossOn: 'all', keep: Object.keys(rows[0]), ...o })

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { claimRows } from './claims.mjs'
 import { studyNames } from './study.mjs'
-import { arrivalTable, mainTable, reasonsTable, remediesTable, rivalsTable, table } from './tables.mjs'
+import { accuracyTable, arrivalTable, mainTable, reasonsTable, remediesTable, rivalsTable, table } from './tables.mjs'
 
 /** Results of the studies that have run, by name. */
 function readResults() {
@@ -48,6 +48,10 @@ function section(study) {
       remediesTable(study),
     ],
     ['Loss after each arrival, and the change when one client is taken out.', arrivalTable(study)],
+    [
+      'ARC-Easy: the most likely of the choices, on questions that no client holds, ± one standard error.',
+      accuracyTable(study),
+    ],
   ]
   return [
     '',

@@ -161,3 +161,20 @@ export function arrivalTable({ cells }) {
   })
   return table(['cell', 'none', ...Array.from({ length: count }, (_, i) => `${i + 1}`), 'without one client'], rows)
 }
+
+/** Right answers to questions that no client holds; means over seeds, the larger of the standard errors. */
+export function accuracyTable({ cells }) {
+  const asked = cells.filter(({ asked }) => asked.accuracy?.length > 0)
+  if (asked.length === 0) return ''
+  const arms = [...new Set(asked.flatMap(({ asked }) => asked.accuracy.flatMap(({ arms }) => Object.keys(arms))))]
+  const rows = asked.map((cell) => [
+    nameOf(cell),
+    `${cell.asked.accuracy[0].questions}`,
+    ...arms.map((arm) => {
+      const seeds = cell.asked.accuracy.map(({ arms }) => arms[arm])
+      const error = Math.max(...seeds.map(({ standardError }) => standardError))
+      return `${percent(mean(seeds.map(({ accuracy }) => accuracy)), 1)} ± ${percent(error, 1)}`
+    }),
+  ])
+  return table(['cell', 'questions', ...arms], rows)
+}

@@ -1,20 +1,20 @@
 #include "bind/session.h"
 
-#include <algorithm>
 #include <new>
 
-#include "bind/session_jobs.h"
 #include "bind/session_options.h"
 #include "bind/values.h"
 #include "bind/weights.h"
 
 namespace oneround::bind {
 
-namespace {
-
 Status out_of_memory() {
   return Status::error(Code::memory, "the session does not fit in memory", "Lower the batch, the cutoff or the rank.");
 }
+
+namespace {
+
+constexpr napi_type_tag kTag = {0x6f6e65726f756e64, 0x73657373696f6e01};
 
 Napi::Value memory_budget(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -29,10 +29,6 @@ Napi::Value memory_budget(const Napi::CallbackInfo& info) {
   return to_object(env, budget);
 }
 
-}  // namespace
-
-namespace {
-constexpr napi_type_tag kTag = {0x6f6e65726f756e64, 0x73657373696f6e01};
 }  // namespace
 
 SessionObject* SessionObject::unwrap(Napi::Object object) {
@@ -125,181 +121,9 @@ Napi::Value SessionObject::launch(const Napi::CallbackInfo& info, std::unique_pt
   return promise;
 }
 
-Napi::Value SessionObject::parameter_count(const Napi::CallbackInfo& info) {
-  if (!ready(info.Env())) return info.Env().Undefined();
-  return Napi::Number::New(info.Env(), static_cast<double>(session_->parameters().count()));
-}
-
 Napi::Value SessionObject::budget(const Napi::CallbackInfo& info) {
   if (!ready(info.Env())) return info.Env().Undefined();
   return to_object(info.Env(), session_->budget());
-}
-
-Napi::Value SessionObject::parameters(const Napi::CallbackInfo& info) {
-  if (!ready(info.Env())) return info.Env().Undefined();
-  const Parameters& p = session_->parameters();
-  size_t first = 0, count = static_cast<size_t>(p.count());
-  if (info.Length() > 0 &&
-      (!read_size(info[0], "first", 0, count, &first) || !read_size(info[1], "count", 0, count - first, &count)))
-    return info.Env().Undefined();
-  return to_float32(info.Env(), {p.values() + first, count});
-}
-
-void SessionObject::copy_values(const Napi::CallbackInfo& info, float* to) {
-  std::span<const float> values;
-  if (!read_float32(info[0], "values", &values)) return;
-  if (to == nullptr || static_cast<int64_t>(values.size()) != session_->parameters().count()) {
-    refuse(info.Env(), "values", "a Float32Array of parameterCount numbers for a session opened with room for it");
-    return;
-  }
-  std::copy(values.begin(), values.end(), to);
-}
-
-void SessionObject::set_parameters(const Napi::CallbackInfo& info) {
-  if (ready(info.Env())) copy_values(info, session_->parameters().values());
-}
-
-void SessionObject::set_anchor(const Napi::CallbackInfo& info) {
-  if (ready(info.Env())) copy_values(info, session_->anchor());
-}
-
-void SessionObject::set_correction(const Napi::CallbackInfo& info) {
-  if (ready(info.Env())) copy_values(info, session_->correction());
-}
-
-void SessionObject::add_parameters(const Napi::CallbackInfo& info) {
-  std::span<const float> values;
-  size_t first;
-  if (!ready(info.Env())) return;
-  const Parameters& p = session_->parameters();
-  const size_t count = static_cast<size_t>(p.count());
-  if (!read_size(info[0], "first", 0, count, &first) || !read_float32(info[1], "values", &values)) return;
-  if (values.size() > count - first) {
-    refuse(info.Env(), "values", "numbers that end within the parameters");
-    return;
-  }
-  float* to = p.values() + first;
-  for (size_t i = 0; i < values.size(); i++) to[i] += values[i];
-}
-
-void SessionObject::load_base(const Napi::CallbackInfo& info) {
-  if (ready(info.Env())) session_->load_base();
-}
-
-Napi::Value SessionObject::optimizer_state(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  if (!ready(env)) return env.Undefined();
-  const Parameters& p = session_->parameters();
-  const size_t count = p.first_moment() == nullptr ? 0 : static_cast<size_t>(p.count());
-  Napi::Object state = Napi::Object::New(env);
-  state.Set("first", to_float32(env, {p.first_moment(), count}));
-  state.Set("second", to_float32(env, {p.second_moment(), count}));
-  state.Set("steps", static_cast<double>(p.steps));
-  return state;
-}
-
-void SessionObject::set_optimizer_state(const Napi::CallbackInfo& info) {
-  Napi::Object state;
-  std::span<const float> first, second;
-  size_t steps;
-  if (!ready(info.Env()) || !read_object(info[0], "state", &state) ||
-      !read_float32(state.Get("first"), "state.first", &first) ||
-      !read_float32(state.Get("second"), "state.second", &second) ||
-      !read_size(state.Get("steps"), "state.steps", 0, size_t{1} << 52, &steps))
-    return;
-  Parameters& p = session_->parameters();
-  const size_t count = p.first_moment() == nullptr ? 0 : static_cast<size_t>(p.count());
-  if (first.size() != count || second.size() != count || count == 0) {
-    refuse(info.Env(), "state", "the moments of a training session with as many parameters");
-    return;
-  }
-  std::copy(first.begin(), first.end(), p.first_moment());
-  std::copy(second.begin(), second.end(), p.second_moment());
-  p.steps = static_cast<int64_t>(steps);
-}
-
-void SessionObject::reset_optimizer(const Napi::CallbackInfo& info) {
-  if (!ready(info.Env())) return;
-  Parameters& p = session_->parameters();
-  for (float* moment : {p.first_moment(), p.second_moment()})
-    if (moment != nullptr) std::fill_n(moment, p.count(), 0.0f);
-  p.steps = 0;
-}
-
-template <class Make>
-Napi::Value SessionObject::start(const Napi::CallbackInfo& info, const Make& make) {
-  const Napi::Env env = info.Env();
-  Batch batch;
-  if (!free_to_start(env) || !read_batch(info[0], &batch)) return env.Undefined();
-  if (Status s = session_->check(batch); !s.is_ok()) {
-    throw_status(env, s);
-    return env.Undefined();
-  }
-  std::unique_ptr<Job> job;
-  try {
-    job = make(std::move(batch));
-  } catch (const std::bad_alloc&) {
-    throw_status(env, out_of_memory());
-  }
-  if (job == nullptr) return env.Undefined();
-  return launch(info, std::move(job));
-}
-
-Napi::Value SessionObject::step(const Napi::CallbackInfo& info) {
-  StepOptions options;
-  if (!read_step_options(info[1], &options)) return info.Env().Undefined();
-  return start(info, [&](Batch batch) { return std::make_unique<StepJob>(session_, std::move(batch), options); });
-}
-
-Napi::Value SessionObject::gradient(const Napi::CallbackInfo& info) {
-  size_t seed;
-  if (!read_size(info[1], "seed", 0, 0xffffffffu, &seed)) return info.Env().Undefined();
-  return start(info, [&](Batch batch) {
-    return std::make_unique<GradientJob>(session_, std::move(batch), static_cast<uint32_t>(seed));
-  });
-}
-
-Napi::Value SessionObject::evaluate(const Napi::CallbackInfo& info) {
-  return start(info, [&](Batch batch) { return std::make_unique<EvaluateJob>(session_, std::move(batch)); });
-}
-
-Napi::Value SessionObject::logits(const Napi::CallbackInfo& info) {
-  return start(info, [&](Batch batch) { return std::make_unique<LogitsJob>(session_, std::move(batch)); });
-}
-
-Napi::Value SessionObject::generate(const Napi::CallbackInfo& info, const Status& checked, std::unique_ptr<Job> job) {
-  if (!checked.is_ok()) {
-    throw_status(info.Env(), checked);
-    return info.Env().Undefined();
-  }
-  return launch(info, std::move(job));
-}
-
-Napi::Value SessionObject::prefill(const Napi::CallbackInfo& info) {
-  std::span<const int32_t> ids;
-  size_t sequence = 0;
-  if (!free_to_start(info.Env()) || !read_int32(info[0], "ids", &ids) ||
-      (!info[1].IsUndefined() && !read_size(info[1], "sequence", 0, 255, &sequence)))
-    return info.Env().Undefined();
-  const int32_t at = static_cast<int32_t>(sequence);
-  return generate(info, session_->check_prompt(ids, at),
-                  std::make_unique<PrefillJob>(session_, std::vector<int32_t>(ids.begin(), ids.end()), at));
-}
-
-Napi::Value SessionObject::next(const Napi::CallbackInfo& info) {
-  size_t id;
-  if (!free_to_start(info.Env()) || !read_size(info[0], "id", 0, 0x7fffffff, &id)) return info.Env().Undefined();
-  const std::vector<int32_t> ids{static_cast<int32_t>(id)}, sequences{0};
-  return generate(info, session_->check_next(ids, sequences), std::make_unique<NextJob>(session_, ids, sequences));
-}
-
-Napi::Value SessionObject::next_each(const Napi::CallbackInfo& info) {
-  std::span<const int32_t> ids, sequences;
-  if (!free_to_start(info.Env()) || !read_int32(info[0], "ids", &ids) || !read_int32(info[1], "sequences", &sequences))
-    return info.Env().Undefined();
-  return generate(info, session_->check_next(ids, sequences),
-                  std::make_unique<NextJob>(session_, std::vector<int32_t>(ids.begin(), ids.end()),
-                                            std::vector<int32_t>(sequences.begin(), sequences.end())));
 }
 
 Napi::Value SessionObject::profile(const Napi::CallbackInfo& info) {
@@ -324,46 +148,6 @@ void SessionObject::close(const Napi::CallbackInfo&) {
   job_.abort();
   job_.join();
   session_.reset();
-}
-
-// (sessions, batches, options): one each
-Napi::Value step_together(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
-  Napi::Array sessions, batches, options;
-  if (!read_array(info[0], "sessions", &sessions) || !read_array(info[1], "batches", &batches) ||
-      !read_array(info[2], "options", &options))
-    return env.Undefined();
-  if (batches.Length() != sessions.Length() || options.Length() != sessions.Length()) {
-    refuse(env, "batches", "a list of one batch a session, with as many options");
-    return env.Undefined();
-  }
-  auto job = std::make_unique<StepTogetherJob>();
-  std::vector<SessionObject*> objects;
-  for (uint32_t i = 0; i < sessions.Length(); i++) {
-    const Napi::Value value = sessions.Get(i);
-    SessionObject* object = value.IsObject() ? SessionObject::unwrap(value.As<Napi::Object>()) : nullptr;
-    if (object == nullptr) {
-      refuse(env, "sessions[" + std::to_string(i) + "]", "a Session object");
-      return env.Undefined();
-    }
-    auto batch = std::make_unique<Batch>();
-    StepOptions step;
-    if (!object->free_to_start(env) || !read_batch(batches.Get(i), batch.get()) ||
-        !read_step_options(options.Get(i), &step))
-      return env.Undefined();
-    job->add(object->session_, std::move(batch), step);
-    objects.push_back(object);
-  }
-  if (Status s = job->check(); !s.is_ok()) {
-    throw_status(env, s);
-    return env.Undefined();
-  }
-  JobHandle handle;
-  // The list keeps the sessions from collection until the job is settled.
-  const Napi::Value promise = JobThread::start(env, std::move(job), sessions, &handle);
-  for (SessionObject* object : objects) object->job_ = handle;
-  *objects[0]->shared_ = handle;
-  return promise;
 }
 
 void init_session(Napi::Env env, Napi::Object exports) {

@@ -63,6 +63,9 @@ class SessionObject : public Napi::ObjectWrap<SessionObject> {
   std::shared_ptr<JobHandle> shared_;  // the last one of all sessions beside each other
 };
 
+Status out_of_memory();
+// (sessions, batches, options), one each: a step of all of them.
+Napi::Value step_together(const Napi::CallbackInfo& info);
 void init_session(Napi::Env env, Napi::Object exports);
 
 }  // namespace oneround::bind

@@ -31,25 +31,24 @@ struct Way {
   }
 };
 
-// Keys and values at positions [first, end) join the panels. A panel that was begun is packed again from its start.
+// Keys and values at positions [first, end) join the panels. A panel of keys, or a pair of values, that was begun is
+// packed again from its start.
 void pack_way(const CpuContext& context, const WorkerScratch& mine, const AttentionScratch& scratch, const Way& way,
               int64_t first, int64_t end, int64_t dim, int64_t capacity) {
   const int64_t width = context.width();
-  const int f32 = static_cast<int>(Type::f32);
   for (int64_t j = first / width * width; j < end; j += width) {
     const uint8_t* rows[kMostWidth];
     const int count = static_cast<int>(std::min(width, end - j));
     for (int i = 0; i < count; i++) rows[i] = way.key(j + i);
-    context.kernels.pack_rows_as_columns(f32, rows, count, 0, dim, static_cast<int>(width), scratch.k_columns + j * dim,
-                                         mine.converted);
+    pack_rows_as_columns(context, mine, rows, count, 0, dim, scratch.k_columns + j * packed_units(context, dim));
   }
-  for (int64_t at = first; at < end; at += kDepth) {
+  for (int64_t at = first / 2 * 2; at < end; at += kDepth) {
     const uint8_t* rows[kDepth];
     const int64_t count = std::min(kDepth, end - at);
     for (int64_t i = 0; i < count; i++) rows[i] = way.value(at + i);
     for (int64_t j = 0; j < dim; j += width)
-      context.kernels.pack_rows(f32, rows, count, j, static_cast<int>(std::min(width, dim - j)),
-                                static_cast<int>(width), scratch.v_rows + j * capacity + at * width);
+      pack_rows(context, rows, count, j, static_cast<int>(std::min(width, dim - j)),
+                scratch.v_rows + j * packed_units(context, capacity) + packed_units(context, at) * width);
   }
 }
 

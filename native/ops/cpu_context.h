@@ -18,7 +18,7 @@ namespace oneround {
 constexpr int64_t kDepth = 256;
 // Units of the blocks that are packed together, rows packed together, and panels of a column chunk: layout only.
 constexpr int64_t kGroupDepth = 2048;
-constexpr int64_t kGroupRows = 1008;  // a multiple of every tile height
+constexpr int64_t kGroupRows = 1176;  // a multiple of every tile height, and more than the 1024 of many a batch
 constexpr int64_t kChunkPanels = 4;
 constexpr int64_t kQueryBlock = 64;
 

@@ -34,11 +34,17 @@ struct Part {
   size_t end_block = 0;
 };
 
-// Rows of one group as panels, as many as still fit kGroupRows; returns how many.
-int64_t add_panels(CpuContext& context, Part& part, int64_t first, int64_t rows, int group) {
+// How many of some rows to pack at once: parts of even size, since all of b is packed again for each.
+int64_t even_part(const Kernels& kernels, int64_t rows) {
+  const int64_t parts = (rows + kGroupRows - 1) / kGroupRows, even = (rows + parts - 1) / parts;
+  return (even + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows;
+}
+
+// Rows of one group as panels, as many as still fit `most`; returns how many.
+int64_t add_panels(CpuContext& context, Part& part, int64_t most, int64_t first, int64_t rows, int group) {
   const Kernels& kernels = context.kernels;
   const auto padded = [&](const Heights& h) { return h.tall * kernels.tile_rows + h.short_ * kernels.short_rows; };
-  const int64_t room = kGroupRows - part.padded;
+  const int64_t room = most - part.padded;
   Heights heights = heights_of(kernels, rows);
   if (padded(heights) > room) {
     rows = room / kernels.tile_rows * kernels.tile_rows;
@@ -59,11 +65,12 @@ int64_t add_panels(CpuContext& context, Part& part, int64_t first, int64_t rows,
 Part rows_from(CpuContext& context, int64_t m, int64_t first, std::span<const Left> lefts, RowGroups groups) {
   Part part{lefts, first};
   const RowGroup all{0, m};
+  const int64_t most = groups.count == 1 ? even_part(context.kernels, m - first) : kGroupRows;
   context.row_panels.clear();
   for (int64_t g = 0; g < groups.count; g++) {
     const RowGroup& group = groups.data == nullptr ? all : groups.data[g];
     const int64_t end = group.first + group.count, from = std::max(first, group.first);
-    if (end > from && add_panels(context, part, from, end - from, static_cast<int>(g)) < end - from) break;
+    if (end > from && add_panels(context, part, most, from, end - from, static_cast<int>(g)) < end - from) break;
   }
   return part;
 }

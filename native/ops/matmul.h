@@ -48,13 +48,22 @@ void multiply(CpuContext& context, int64_t m, std::span<const Left> lefts, std::
 void multiply_through(CpuContext& context, int64_t m, std::span<const Left> lefts, size_t ready,
                       std::span<const Output> inner, std::span<const Output> outer, RowGroups groups);
 
-// --- inside one worker, f32 ---
+// --- inside one worker: in f32, or in bf16 where the context is ---
 
-// Packs rows [first, first + count) x columns [0, n) of b: panel p at out + p * count * width.
+// 32-bit units of a packed depth: one f32, or two bf16.
+inline int64_t packed_units(const CpuContext& context, int64_t depth) { return context.bf16 ? (depth + 1) / 2 : depth; }
+
+// One panel of b from f32 rows: row j as its column j, depths [first, first + count); or row k as its depth k.
+void pack_rows_as_columns(const CpuContext& context, const WorkerScratch& scratch, const uint8_t* const* rows, int n,
+                          int64_t first, int64_t count, float* out);
+void pack_rows(const CpuContext& context, const uint8_t* const* rows, int64_t count, int64_t first_column, int n,
+               float* out);
+
+// Packs rows [first, first + count) x columns [0, n) of an f32 b: panel p at out + p * width * packed_units(count).
 void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first,
                  int64_t count, int64_t first_column, int64_t n, float* out);
 
-// c (+)= scale * a b for a b packed by pack_panels with `packed_count` rows, of which the first `count` are used.
+// c (+)= scale * a b for a b packed with `packed_count` rows, of which the first `count` are used. One step of a is 1.
 void multiply_packed(const CpuContext& context, const WorkerScratch& scratch, int64_t m, int64_t n, int64_t count,
                      const float* a, int64_t a_row_step, int64_t a_k_step, const float* packed, int64_t packed_count,
                      float* c, int64_t c_stride, float scale, bool accumulate);

@@ -1,11 +1,12 @@
-// Products inside one worker, in f32: attention's.
+// Products inside one worker: attention's.
 #include "ops/matmul.h"
 
 namespace oneround {
 
 namespace {
 constexpr int kMaxWidth = 32;
-}
+constexpr int kF32 = static_cast<int>(Type::f32);
+}  // namespace
 
 RowSource columns_of(const Weight& w) {
   return {static_cast<const uint8_t*>(w.data), static_cast<int>(w.type), row_bytes(w.type, w.cols),
@@ -23,48 +24,88 @@ RowSource rows_of(const Matrix& m) {
   return {reinterpret_cast<const uint8_t*>(m.data), static_cast<int>(Type::f32), m.stride * 4, nullptr, false};
 }
 
+void pack_rows_as_columns(const CpuContext& context, const WorkerScratch& scratch, const uint8_t* const* rows, int n,
+                          int64_t first, int64_t count, float* out) {
+  const int width = static_cast<int>(context.width());
+  if (context.bf16)
+    context.kernels.bf16_pack_rows_as_columns(kF32, rows, n, first, count, width, reinterpret_cast<uint32_t*>(out));
+  else
+    context.kernels.pack_rows_as_columns(kF32, rows, n, first, count, width, out, scratch.converted);
+}
+
+void pack_rows(const CpuContext& context, const uint8_t* const* rows, int64_t count, int64_t first_column, int n,
+               float* out) {
+  const int width = static_cast<int>(context.width());
+  if (context.bf16)
+    context.kernels.bf16_pack_rows(kF32, rows, count, first_column, n, width, reinterpret_cast<uint32_t*>(out));
+  else
+    context.kernels.pack_rows(kF32, rows, count, first_column, n, width, out);
+}
+
 void pack_panels(const CpuContext& context, const WorkerScratch& scratch, const RowSource& b, int64_t first,
                  int64_t count, int64_t first_column, int64_t n, float* out) {
   const int64_t width = context.width();
   for (int64_t j = 0; j < n; j += width) {
     const int columns = static_cast<int>(std::min(width, n - j));
-    float* panel = out + j * count;
+    float* panel = out + j * packed_units(context, count);
+    const uint8_t* rows[std::max<int64_t>(kMaxWidth, kDepth)];
     if (b.rows_are_columns) {
-      const uint8_t* rows[kMaxWidth];
       for (int64_t at = 0; at < columns; at++) rows[at] = b.row(first_column + j + at);
-      context.kernels.pack_rows_as_columns(b.type, rows, columns, first, count, static_cast<int>(width), panel,
-                                           scratch.converted);
-    } else {
-      for (int64_t done = 0; done < count; done += kDepth) {
-        const uint8_t* rows[kDepth];
-        const int64_t part = std::min(kDepth, count - done);
-        for (int64_t k = 0; k < part; k++) rows[k] = b.row(first + done + k);
-        context.kernels.pack_rows(b.type, rows, part, first_column + j, columns, static_cast<int>(width),
-                                  panel + done * width);
-      }
+      pack_rows_as_columns(context, scratch, rows, columns, first, count, panel);
+      continue;
+    }
+    for (int64_t done = 0; done < count; done += kDepth) {
+      const int64_t part = std::min(kDepth, count - done);
+      for (int64_t k = 0; k < part; k++) rows[k] = b.row(first + done + k);
+      pack_rows(context, rows, part, first_column + j, columns, panel + packed_units(context, done) * width);
     }
   }
 }
+
+namespace {
+
+// Rows of a as a tile takes them.
+struct LeftPanel {
+  const float* a;
+  int64_t row_step, k_step;
+  int height, rows;
+};
+
+// In bf16 every panel is packed; in f32 only one that has fewer rows than a tile.
+LeftPanel left_panel(const CpuContext& context, const WorkerScratch& scratch, const LeftPanel& panel, int64_t count) {
+  const auto& [a, row_step, k_step, height, rows] = panel;
+  if (context.bf16)
+    context.kernels.bf16_pack_left(a, row_step, k_step, rows, height, count,
+                                   reinterpret_cast<uint32_t*>(scratch.a_edge));
+  else if (rows < height)
+    context.kernels.pack_a(a, row_step, k_step, rows, height, count, scratch.a_edge);
+  else
+    return panel;
+  return {scratch.a_edge, 1, height, height, rows};
+}
+
+}  // namespace
 
 void multiply_packed(const CpuContext& context, const WorkerScratch& scratch, int64_t m, int64_t n, int64_t count,
                      const float* a, int64_t a_row_step, int64_t a_k_step, const float* packed, int64_t packed_count,
                      float* c, int64_t c_stride, float scale, bool accumulate) {
   const Kernels& kernels = context.kernels;
-  const int64_t width = context.width();
+  const int64_t width = context.width(), units = packed_units(context, count);
   for (int64_t i = 0; i < m;) {
     const int tall = m - i > kernels.short_rows ? kernels.tile_rows : kernels.short_rows;
     const int rows = static_cast<int>(std::min<int64_t>(tall, m - i));
-    const float* panel = a + i * a_row_step;
-    int64_t row_step = a_row_step, k_step = a_k_step;
-    if (rows < tall) {
-      kernels.pack_a(panel, row_step, k_step, rows, tall, count, scratch.a_edge);
-      panel = scratch.a_edge;
-      row_step = 1;
-      k_step = tall;
+    const LeftPanel left = left_panel(context, scratch, {a + i * a_row_step, a_row_step, a_k_step, tall, rows}, count);
+    for (int64_t j = 0; j < n; j += width) {
+      const float* right = packed + j * packed_units(context, packed_count);
+      float* to = c + i * c_stride + j;
+      const int columns = static_cast<int>(std::min(width, n - j));
+      if (context.bf16)
+        kernels.bf16_tile(units, reinterpret_cast<const uint32_t*>(left.a), tall,
+                          reinterpret_cast<const uint32_t*>(right), 2, to, c_stride, rows, columns, scale, accumulate);
+      else
+        kernels.tile(units, left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns, scale,
+                     accumulate);
     }
-    for (int64_t j = 0; j < n; j += width)
-      kernels.tile(count, panel, row_step, k_step, tall, packed + j * packed_count, 2, c + i * c_stride + j, c_stride,
-                   rows, static_cast<int>(std::min(width, n - j)), scale, accumulate);
     i += rows;
   }
 }

@@ -88,7 +88,7 @@ export async function diagnoseClient(o: ClientEvidence): Promise<Diagnosis> {
   )
   result.smoothness = measured.smoothness
   result.curvature = measured.curvature
-  if (measured.noise) result.noise = measured.noise
+  result.noise = measured.noise
   const tau = projectTau(result.travel)
   const horizon = plan.rounds * plan.train.epochs
   const L = measured.smoothness.ends?.mean

@@ -62,7 +62,7 @@ export async function measureReasons(
   )
   result.smoothness = measured.smoothness
   result.curvature = measured.curvature
-  if (measured.noise) result.noise = measured.noise
+  result.noise = measured.noise
   const L = measured.smoothness.ends?.mean
   if (L !== undefined && isKnown(result.travel)) {
     const { tau, baseNorm } = result.travel

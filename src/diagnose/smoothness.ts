@@ -6,7 +6,7 @@ import type { Budget } from './budget.js'
 import { rowsOf } from './local-path.js'
 import { type Comparison, type Probe, total } from './probe.js'
 import { DIAGNOSE_STREAM, estimate, isNarrow, mean } from './statistics.js'
-import type { Curvature, GradientNoise, Smoothness } from './types.js'
+import type { Curvature, GradientNoise, Known, Smoothness, Unknown } from './types.js'
 
 /** Fewer draws give no interval, so these are taken even where the budget is smaller; it is then said to be passed. */
 const LEAST_DRAWS = 4
@@ -19,7 +19,7 @@ const NOISE_BATCHES = 4
 interface Measured {
   smoothness: Smoothness
   curvature: Curvature
-  noise?: GradientNoise
+  noise: Known<GradientNoise>
 }
 
 /** What to measure along: the base, and the points of one path from it. */
@@ -124,7 +124,7 @@ export async function measureSmoothness(course: Course, budget: Budget): Promise
       alignment: estimateOf(alignments, seed),
       ...optional('strongest', strongest),
     },
-    ...optional('noise', noise),
+    noise,
   }
 }
 
@@ -161,12 +161,14 @@ async function measureNoise(
   { probe, examples, perBatch }: Course,
   next: () => Example[],
   budget: Budget,
-): Promise<GradientNoise | undefined> {
-  const rows = Math.round((rowsOf(examples) / examples.length) * perBatch)
-  if (examples.length < 2 * perBatch || !budget.has(NOISE_BATCHES * rows)) {
-    budget.unsettled.push('the noise of batches')
-    return undefined
+): Promise<Known<GradientNoise>> {
+  const open = (why: string): Unknown => {
+    budget.unsettled.push(`the noise of batches: ${why}`)
+    return { unknown: why }
   }
+  const rows = Math.round((rowsOf(examples) / examples.length) * perBatch)
+  if (examples.length < 2 * perBatch) return open('there are fewer examples than two batches')
+  if (!budget.has(NOISE_BATCHES * rows)) return open('the budget ended before it')
   const norms: number[] = []
   const products: number[] = []
   await probe.place()
@@ -179,10 +181,7 @@ async function measureNoise(
     if (i > 0) products.push(product)
     await probe.keep()
   }
-  if (!(mean(products) > 0)) {
-    budget.unsettled.push('the noise of batches: their gradients have nothing in common')
-    return undefined
-  }
+  if (!(mean(products) > 0)) return open('the gradients of batches have nothing in common')
   return { relativeVariance: Math.max(0, mean(norms) / mean(products) - 1), batches: NOISE_BATCHES }
 }
 

@@ -8,8 +8,9 @@ import { makeLosses, readLosses, writeLosses } from '../../src/diagnose/losses-f
 import { type Diagnosis, isKnown } from '../../src/diagnose/types.js'
 import { simulate } from '../../src/federation/simulate.js'
 import { train } from '../../src/train/train.js'
+import { createPlan } from '../../src/update/create-plan.js'
 import { makeUpdate, type Update } from '../../src/update/update.js'
-import { type TinyFederation, tinyFederation } from './tiny.js'
+import { settings, type TinyFederation, tinyFederation } from './tiny.js'
 
 let tiny: TinyFederation
 const runs: string[] = []
@@ -90,6 +91,22 @@ describe('a simulation', () => {
     )
   })
 
+  test('of full updates measures over the weights themselves', async () => {
+    const { rank: _, alpha: __, targets: ___, dropout: ____, ...rest } = settings
+    const fields = { ...rest, heldOut: 0.4, epochs: 1, rounds: 2, learningRate: 1e-4 }
+    const plan = await createPlan(tiny.base, { ...fields, trainable: 'full', clients: Object.keys(tiny.clients) })
+    const folder = join(tiny.folder, 'full')
+    await simulate(tiny.base, tiny.clients, plan, { folder, compare: ['base', '1x2', '2x1'] })
+    const d = await diagnose({ run: folder, base: tiny.base, clients: tiny.clients, budget: 3 })
+    expectSound(d)
+    if (!isKnown(d.travel) || !isKnown(d.smoothness) || !isKnown(d.gap) || !isKnown(d.lambda))
+      throw new Error('unknown')
+    expect(d.travel.tau).toBeGreaterThan(0)
+    expect(d.smoothness.ends?.draws).toBeGreaterThanOrEqual(4)
+    expect(d.gap.epsilon).toBeGreaterThan(0)
+    rmSync(folder, { recursive: true })
+  })
+
   test('whose arm was not finished says which arms it needs', async () => {
     const folder = join(tiny.folder, 'half')
     await simulate(tiny.base, tiny.clients, tiny.plan, { folder, compare: ['base', '1x2'] })
@@ -120,6 +137,7 @@ describe('one client', () => {
     expect(d.spent.share).toBeGreaterThan(0.05)
     expect(d.spent.unsettled.length).toBeGreaterThan(0)
     expect(d.notes.join()).toMatch(/more than the budget/)
+    expect(d.noise).toEqual({ unknown: 'the budget ended before it' })
   })
 
   test('of one batch gives no number, and a loss that grows is no training', async () => {
