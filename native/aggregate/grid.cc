@@ -111,7 +111,12 @@ size_t batch_size(std::span<const Factors> factors) {
 double element_bound(size_t in, size_t out, const Factors& f) {
   double row = 0, column = 0;
   for (size_t i = 0; i < out; ++i) {
-    row = std::max(row, kernels().sum_of_squares(f.b.data() + i * f.rank, static_cast<int64_t>(f.rank)));
+    double square = 0;
+    for (size_t k = 0; k < f.rank; ++k) {
+      const double value = static_cast<double>(f.b[i * f.rank + k]);
+      square += value * value;
+    }
+    row = std::max(row, square);
   }
   std::vector<double> squares(in, 0.0);
   for (size_t k = 0; k < f.rank; ++k) {
@@ -153,6 +158,10 @@ Status add_to_grid(const GridLayer& layer, std::span<const Factors> factors, int
   if (abort.load(std::memory_order_relaxed))
     return Status::error(Code::aborted, "the aggregation was stopped", "Start it again.");
   return Status::ok();
+}
+
+void grid_values(std::span<const int64_t> grid, double factor, float* values) {
+  for (size_t i = 0; i < grid.size(); ++i) values[i] = static_cast<float>(static_cast<double>(grid[i]) * factor);
 }
 
 }  // namespace oneround::aggregate

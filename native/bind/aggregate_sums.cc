@@ -74,8 +74,7 @@ Napi::Value grid_values(const Napi::CallbackInfo& info) {
     double factor = 0;
     if (!read_grid(info[0], &grid) || !read_double(info[1], "factor", &factor)) return env.Undefined();
     Napi::Float32Array values = Napi::Float32Array::New(env, grid.size());
-    float* target = values.Data();
-    for (size_t i = 0; i < grid.size(); ++i) target[i] = static_cast<float>(static_cast<double>(grid[i]) * factor);
+    aggregate::grid_values(grid, factor, values.Data());
     return values;
   });
 }
@@ -147,6 +146,18 @@ Napi::Value dense_sum(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value to_factors(Napi::Env env, const aggregate::FactorizedDense& found) {
+  const aggregate::FactorizedSum& f = found.factors;
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("rank", static_cast<double>(f.rank));
+  result.Set("a", to_float32(env, f.a));
+  result.Set("b", to_float32(env, f.b));
+  result.Set("singularValues", to_float64(env, f.singular_values));
+  result.Set("norm", found.norm);
+  result.Set("lost", found.lost);
+  return result;
+}
+
 Napi::Value factorize_dense(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -159,27 +170,50 @@ Napi::Value factorize_dense(const Napi::CallbackInfo& info) {
         !read_double(info[4], "tolerance", &tolerance))
       return env.Undefined();
     struct Work {
-      std::vector<float> values;
+      Copies copies;
+      std::span<const float> values;
       aggregate::FactorizedDense result;
     };
     auto work = std::make_shared<Work>();
-    work->values.assign(values.begin(), values.end());
+    work->values = work->copies.keep(values);
     return start_job(
         env,
         [work, shape, rank, tolerance](const std::atomic<bool>& abort) {
           return aggregate::factorize_dense(shape.in, shape.out, work->values, rank, tolerance, &work->result, abort);
         },
-        [work](Napi::Env e) -> Napi::Value {
-          const aggregate::FactorizedSum& f = work->result.factors;
-          Napi::Object result = Napi::Object::New(e);
-          result.Set("rank", static_cast<double>(f.rank));
-          result.Set("a", to_float32(e, f.a));
-          result.Set("b", to_float32(e, f.b));
-          result.Set("singularValues", to_float64(e, f.singular_values));
-          result.Set("norm", work->result.norm);
-          result.Set("lost", work->result.lost);
-          return result;
-        });
+        [work](Napi::Env e) -> Napi::Value { return to_factors(e, work->result); });
+  });
+}
+
+Napi::Value factorize_on_grid(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    LayerShape shape;
+    struct Work {
+      Copies copies;
+      std::vector<aggregate::Factors> factors;
+      aggregate::FactorizedDense result;
+    };
+    auto work = std::make_shared<Work>();
+    size_t rank = 0;
+    double factor = 0, tolerance = 0;
+    if (!read_shape(info[0], info[1], &shape) || !read_factors(info[2], &work->factors) ||
+        !read_double(info[3], "factor", &factor) || !read_size(info[4], "maxRank", 1, kMostFeatures, &rank) ||
+        !read_double(info[5], "tolerance", &tolerance))
+      return env.Undefined();
+    work->copies.keep(&work->factors);
+    return start_job(
+        env,
+        [work, shape, factor, rank, tolerance](const std::atomic<bool>& abort) {
+          Scratch<int64_t> grid(shape.in * shape.out, 0);
+          const aggregate::GridLayer layer{shape.in, shape.out, grid};
+          const Status status = aggregate::add_to_grid(layer, work->factors, 1, abort);
+          if (!status.is_ok()) return status;
+          Scratch<float> values(grid.size());
+          aggregate::grid_values(grid, factor, values.data());
+          return aggregate::factorize_dense(shape.in, shape.out, values, rank, tolerance, &work->result, abort);
+        },
+        [work](Napi::Env e) -> Napi::Value { return to_factors(e, work->result); });
   });
 }
 
@@ -336,6 +370,7 @@ void init_aggregate_sums(Napi::Env env, Napi::Object exports) {
   exports.Set("elementBound", Napi::Function::New(env, element_bound, "elementBound"));
   exports.Set("denseSum", Napi::Function::New(env, dense_sum, "denseSum"));
   exports.Set("factorizeDense", Napi::Function::New(env, factorize_dense, "factorizeDense"));
+  exports.Set("factorizeOnGrid", Napi::Function::New(env, factorize_on_grid, "factorizeOnGrid"));
   exports.Set("coordinateWise", Napi::Function::New(env, coordinate_wise, "coordinateWise"));
   exports.Set("productGram", Napi::Function::New(env, product_gram, "productGram"));
   exports.Set("meanOfFiles", Napi::Function::New(env, mean_of_files, "meanOfFiles"));

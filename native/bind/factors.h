@@ -3,6 +3,7 @@
 
 #include <napi.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -12,6 +13,7 @@
 #include "aggregate/factorize.h"
 #include "bind/job.h"
 #include "bind/values.h"
+#include "engine/scratch.h"
 
 namespace oneround::bind {
 
@@ -50,22 +52,35 @@ inline bool read_factors(Napi::Value value, std::vector<aggregate::Factors>* fac
   return true;
 }
 
-// Copies of arrays: JavaScript may change or detach its own while a job runs.
+// Copies of arrays: JavaScript may change or detach its own while a job runs. Those of one call lie in one block.
 class Copies {
  public:
   void keep(std::vector<aggregate::Factors>* factors) {
+    size_t total = 0;
+    for (const aggregate::Factors& f : *factors) total += f.a.size() + f.b.size();
+    float* at = make_block(total);
     for (aggregate::Factors& f : *factors) {
-      f.a = keep(f.a);
-      f.b = keep(f.b);
+      f.a = copy(f.a, &at);
+      f.b = copy(f.b, &at);
     }
   }
   std::span<const float> keep(std::span<const float> values) {
-    copies_.emplace_back(values.begin(), values.end());
-    return copies_.back();
+    float* at = make_block(values.size());
+    return copy(values, &at);
   }
 
  private:
-  std::vector<std::vector<float>> copies_;  // a vector that moves keeps its numbers where they are
+  float* make_block(size_t count) {
+    blocks_.emplace_back(count);
+    return blocks_.back().data();
+  }
+  static std::span<const float> copy(std::span<const float> values, float** at) {
+    const std::span<const float> kept(*at, values.size());
+    *at = std::copy(values.begin(), values.end(), *at);
+    return kept;
+  }
+
+  std::vector<Scratch<float>> blocks_;  // a vector that moves keeps its numbers where they are
 };
 
 // A job from two functions: run(abort) and result(env), which share what they have captured.

@@ -107,6 +107,6 @@ async function restOf({ name, in: inDim, out, rank, scale, a, b }: AdapterLayer,
 }
 
 /** At full rank the dense sum has nothing to save, and the factors of a round's start must be in svd form. */
-function fromFactors({ dense: _, ...sum }: LayerSum): LayerSum {
+function fromFactors({ dense: _, denseFactors: __, ...sum }: LayerSum): LayerSum {
   return sum
 }
