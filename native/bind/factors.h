@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <new>
 #include <span>
 #include <string>
 #include <utility>
@@ -99,6 +100,21 @@ class FunctionJob : public Job {
 template <class Run, class Result>
 Napi::Value start_job(Napi::Env env, Run run, Result result, Napi::Object owner = Napi::Object()) {
   return JobThread::start(env, std::make_unique<FunctionJob<Run, Result>>(std::move(run), std::move(result)), owner);
+}
+
+// Runs `body`; where memory ends, an error instead of the end of the process.
+template <class Body>
+Napi::Value guarded(Napi::Env env, const Body& body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    throw_status(env, Status::error(Code::memory, "the updates do not fit in memory", "Aggregate fewer at once."));
+    return env.Undefined();
+  }
+}
+
+inline bool check_size(Napi::Env env, const std::string& name, size_t found, const LayerShape& shape) {
+  return found == shape.in * shape.out || refuse(env, name, std::to_string(shape.in * shape.out) + " numbers");
 }
 
 }  // namespace oneround::bind

@@ -18,7 +18,7 @@ import { weightOf } from './weights.js'
 export type Keep = 'updates' | 'sums'
 
 /** Factors that wait beside the sums take at most about so much memory. */
-const MOST_WAITING = 32 * 2 ** 20
+const MOST_WAITING = 16 * 2 ** 20
 
 export interface Factors {
   a: Float32Array
