@@ -1,10 +1,10 @@
 /** The exact sum as an adapter: what the server carries from round to round. */
-import { setImmediate as turnOfLoop } from 'node:timers/promises'
 import { type Adapter, type AdapterLayer, type Layer, makeAdapter } from '../adapter/adapter.js'
 import { type DenseDelta, weightOfLayer } from '../adapter/dense.js'
 import { isConv1d } from '../adapter/peft-save.js'
 import { turn } from '../model/tensors.js'
 import type { OverlayLayer } from '../native/binding/overlay.js'
+import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
 import { frozenFactors } from './frozen.js'
@@ -77,27 +77,13 @@ function headOf(layer: AdapterLayer, rank: number): AdapterLayer {
   return { ...layer, rank, a: layer.a.slice(0, rank * layer.in), b }
 }
 
-/** How much of a matrix is multiplied at a stretch before timers and sockets get a turn, in multiplications. */
-const stretch = 5e6
-
 /** scale times the product of the other directions, summed in double and rounded once. */
 async function restOf({ name, in: inDim, out, rank, scale, a, b }: AdapterLayer, from: number): Promise<DenseDelta> {
-  const values = new Float32Array(out * inDim)
-  const sum = new Float64Array(inDim)
-  let done = 0
-  for (let row = 0; row < out; row++) {
-    sum.fill(0)
-    for (let k = from; k < rank; k++) {
-      const factor = scale * (b[row * rank + k] ?? 0)
-      const first = k * inDim
-      for (let i = 0; i < inDim; i++) sum[i] = (sum[i] ?? 0) + factor * (a[first + i] ?? 0)
-    }
-    values.set(sum, row * inDim)
-    done += (rank - from) * inDim
-    if (done < stretch) continue
-    done = 0
-    await turnOfLoop()
-  }
+  const behind = rank - from
+  const columns = new Float32Array(out * behind)
+  for (let row = 0; row < out; row++) columns.set(b.subarray(row * rank + from, (row + 1) * rank), row * behind)
+  const rest = { rank: behind, a: a.subarray(from * inDim), b: columns, weight: scale }
+  const { values } = await native().denseSum(inDim, out, [rest], new Float32Array(), 0)
   const isTurned = isConv1d(name)
   return {
     name: weightOfLayer(name),

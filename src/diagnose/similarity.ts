@@ -1,6 +1,7 @@
 /** What the updates say by themselves: directions, sizes, ranks, and who stands apart. Needs no data and no base. */
 import { setImmediate as turn } from 'node:timers/promises'
 import { openAggregator } from '../aggregate/aggregator.js'
+import { gram } from '../aggregate/gram.js'
 import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
@@ -8,8 +9,10 @@ import { effectOf, innerProduct, type TensorEffect } from './effect.js'
 import { mean, median } from './statistics.js'
 import type { Similarity } from './types.js'
 
-/** Multiplications that comparing clients pair by pair may take: a few seconds. */
+/** Multiplications that comparing whole deltas pair by pair may take: a few seconds. */
 const MOST_WORK = 4e9
+/** Clients whose pairs are told: more make a report that nobody reads. */
+const MOST_COMPARED = 200
 /** Distance from the median in normal standard deviations that makes an outlier (Iglewicz and Hoaglin, 1993). */
 const OUTLIER = 3.5
 const LEAST_FOR_OUTLIERS = 5
@@ -24,19 +27,19 @@ export async function measureSimilarity(plan: Plan, updates: readonly Update[]):
   })
   const effects = sorted.map(({ adapter }) => effectOf({ adapter, weight: 1 }))
   const sum = effectOf(...sorted.map(({ adapter, info }) => ({ adapter, weight: weights[info.client] ?? 0 })))
-  const compared = comparable(effects)
-  const gram = await gramOf(compared.map((i) => effects[i] as Map<string, TensorEffect>))
   const spectra = await Promise.all(effects.map((effect) => spectrumOf(effect)))
   const whole = await spectrumOf(sum)
   const norms = spectra.map((spectrum) => spectrum.norm)
+  const shares = sorted.map(({ info }) => weights[info.client] ?? 0)
+  const { compared, products, withSum } = sorted.every(({ adapter }) => adapter.dense.length === 0)
+    ? await productsOfFactors(sorted, shares)
+    : await productsOfDeltas(effects, sum)
   const cosines: number[] = []
   for (let i = 0; i < compared.length; i++)
-    for (let j = i + 1; j < compared.length; j++) cosines.push(cosine(gram, i, j))
-  const toAggregate = await Promise.all(
-    effects.map(async (effect, i) => (await inner(effect, sum)) / ((norms[i] ?? 0) * whole.norm)),
-  )
+    for (let j = i + 1; j < compared.length; j++) cosines.push(cosine(products, i, j))
+  const toAggregate = withSum.map((product, i) => product / ((norms[i] ?? 0) * whole.norm))
   const marks = outliers(norms, toAggregate)
-  const sumOfNorms = sorted.reduce((total, { info }, i) => total + (weights[info.client] ?? 0) * (norms[i] ?? 0), 0)
+  const sumOfNorms = shares.reduce((total, share, i) => total + share * (norms[i] ?? 0), 0)
   const fedit = plan.train.trainable.kind === 'lora' ? await feditError(aggregator) : undefined
   return {
     clients: sorted.map(({ info }, i) => ({
@@ -64,16 +67,50 @@ async function feditError(aggregator: Awaited<ReturnType<typeof openAggregator>>
   }
 }
 
-/** As many clients as can be compared pair by pair within the work allowed, spread over the list. */
+interface Products {
+  /** places of the clients that are compared pair by pair */
+  compared: number[]
+  /** <dW_i, dW_j> of those */
+  products: number[][]
+  /** <dW_i, sum_j p_j dW_j> of every client */
+  withSum: number[]
+}
+
+/** All pairs at once in the addon; those with the sum follow, since it is linear. */
+async function productsOfFactors(updates: readonly Update[], shares: readonly number[]): Promise<Products> {
+  const { values } = await gram(updates)
+  const m = updates.length
+  const at = (i: number, j: number) => values[i * m + j] ?? 0
+  const compared = spread(m, MOST_COMPARED)
+  return {
+    compared,
+    products: compared.map((i) => compared.map((j) => at(i, j))),
+    withSum: updates.map((_, i) => shares.reduce((total, share, j) => total + share * at(i, j), 0)),
+  }
+}
+
+async function productsOfDeltas(
+  effects: readonly Map<string, TensorEffect>[],
+  sum: Map<string, TensorEffect>,
+): Promise<Products> {
+  const compared = comparable(effects)
+  const withSum: number[] = []
+  for (const effect of effects) withSum.push(await inner(effect, sum))
+  return { compared, products: await gramOf(compared.map((i) => effects[i] as Map<string, TensorEffect>)), withSum }
+}
+
+/** As many clients as can be compared pair by pair within the work allowed. */
 function comparable(effects: readonly Map<string, TensorEffect>[]): number[] {
   let perPair = 0
-  for (const { in: inDim, out, pairs, dense } of effects[0]?.values() ?? []) {
-    const rank = pairs.reduce((total, pair) => total + pair.rank, 0)
-    perPair += rank * rank * (inDim + out) + (dense.length > 0 ? inDim * out : 0)
-  }
-  const most = Math.max(2, Math.floor((1 + Math.sqrt(1 + (8 * MOST_WORK) / Math.max(1, perPair))) / 2))
-  const count = Math.min(effects.length, most)
-  return Array.from({ length: count }, (_, i) => Math.floor((i * effects.length) / count))
+  for (const { in: inDim, out } of effects[0]?.values() ?? []) perPair += inDim * out
+  const most = Math.floor((1 + Math.sqrt(1 + (8 * MOST_WORK) / Math.max(1, perPair))) / 2)
+  return spread(effects.length, Math.min(MOST_COMPARED, Math.max(2, most)))
+}
+
+/** At most `most` places of a list of `length`, spread over it. */
+function spread(length: number, most: number): number[] {
+  const count = Math.min(length, most)
+  return Array.from({ length: count }, (_, i) => Math.floor((i * length) / count))
 }
 
 async function gramOf(effects: readonly Map<string, TensorEffect>[]): Promise<number[][]> {

@@ -2,6 +2,8 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Adapter } from '../../src/adapter/adapter.js'
+import { resolveWeights } from '../../src/aggregate/weights.js'
 import { hasGrown } from '../../src/diagnose/client-evidence.js'
 import { diagnose } from '../../src/diagnose/diagnose.js'
 import { makeLosses, readLosses, writeLosses } from '../../src/diagnose/losses-file.js'
@@ -10,7 +12,7 @@ import { simulate } from '../../src/federation/simulate.js'
 import { train } from '../../src/train/train.js'
 import { createPlan } from '../../src/update/create-plan.js'
 import { makeUpdate, type Update } from '../../src/update/update.js'
-import { settings, type TinyFederation, tinyFederation } from './tiny.js'
+import { effects, settings, type TinyFederation, tinyFederation } from './tiny.js'
 
 let tiny: TinyFederation
 const runs: string[] = []
@@ -35,6 +37,13 @@ function expectSound(d: Diagnosis) {
   walk(d, 'diagnosis')
   expect(JSON.parse(JSON.stringify(d))).toEqual(d)
 }
+
+/** All tensors' effects, one behind the other. */
+function vectorOf(adapter: Adapter): Float64Array {
+  return Float64Array.from([...effects(adapter).values()].flatMap((values) => [...values]))
+}
+
+const dot = (x: Float64Array, y: Float64Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0)
 
 describe('a simulation', () => {
   test('of three seeds compares the arms it ran, from files alone', async () => {
@@ -166,6 +175,24 @@ describe('update files', () => {
     expect(d.similarity.errors.fedit).toBeGreaterThan(d.similarity.errors.svd)
     expect(d.verdict.kind).not.toBe('one-round-suffices')
     for (const unknown of [d.smoothness, d.lambda, d.gap, d.comparison]) expect(unknown).toHaveProperty('unknown')
+  })
+
+  test('are compared as their dense products would be', async () => {
+    const sent = await updates()
+    const d = await diagnose({ plan: tiny.plan, updates: sent, base: tiny.base })
+    if (!isKnown(d.similarity)) throw new Error('unknown')
+    const { clients, compared, cosines } = d.similarity
+    const dense = new Map(sent.map(({ info, adapter }) => [info.client, vectorOf(adapter)]))
+    const shares = resolveWeights(
+      tiny.plan.aggregate.weights,
+      sent.map(({ info }) => info),
+    )
+    const sum = vectorOf(sent[0]!.adapter).fill(0)
+    for (const [client, values] of dense) for (const [i, value] of values.entries()) sum[i]! += shares[client]! * value
+    const cosine = (x: Float64Array, y: Float64Array) => dot(x, y) / Math.sqrt(dot(x, x) * dot(y, y))
+    const pairs = compared.flatMap((a, i) => compared.slice(i + 1).map((b) => cosine(dense.get(a)!, dense.get(b)!)))
+    for (const [i, expected] of pairs.entries()) expect(cosines[i]).toBeCloseTo(expected, 6)
+    for (const { client, toAggregate } of clients) expect(toAggregate).toBeCloseTo(cosine(dense.get(client)!, sum), 6)
   })
 
   test('of clients with one content agree in everything', async () => {
