@@ -13,7 +13,7 @@ namespace {
 
 // Ranks that are packed and multiplied at a time: a column tile of so many rows of A stays in a small second cache
 // while it meets every row of B, and memory does not grow with the number of clients.
-constexpr size_t kBatchRank = 256;
+constexpr size_t kBatchRank = 128;
 
 // Some factors as products_to_grid reads them: rows of B in tiles of grid_rows, columns of A in tiles of grid_columns.
 class GridBatch {
