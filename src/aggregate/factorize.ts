@@ -43,7 +43,7 @@ export async function denseSum(
 }
 
 /** The exact sum [out, in], overlay and all. */
-export async function exactDense(sum: LayerSum): Promise<Float32Array> {
+async function exactDense(sum: LayerSum): Promise<Float32Array> {
   const overlay = overlayPairs(sum)
   if (sum.dense === undefined) return (await denseSum(sum, pairsOf(sum))).values
   const values = await sum.dense()
