@@ -3,8 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
+#include "engine/scratch.h"
 #include "kernels/kernels.h"
 
 namespace oneround::aggregate {
@@ -13,7 +13,7 @@ namespace oneround::aggregate {
 struct Columns {
   size_t rows = 0;
   size_t cols = 0;
-  std::vector<double> data;
+  Scratch<double> data;
 
   Columns() = default;
   Columns(size_t rows_, size_t cols_) : rows(rows_), cols(cols_), data(rows_ * cols_, 0.0) {}

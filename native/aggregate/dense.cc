@@ -7,6 +7,7 @@
 #include "aggregate/columns.h"
 #include "aggregate/eigen.h"
 #include "aggregate/inner_products.h"
+#include "aggregate/krylov.h"
 #include "aggregate/products.h"
 #include "aggregate/svd.h"
 
@@ -77,7 +78,9 @@ Status few_directions(std::span<const float> tall, size_t rows, size_t cols, siz
   Columns gram(cols, cols);
   if (!column_gram(tall, rows, cols, &gram, abort)) return aborted();
   std::vector<double> squares;
-  const Status status = largest_eigenpairs(std::move(gram), count, &squares, &d->small, abort);
+  bool found = false;
+  Status status = krylov_eigenpairs(gram, count, &found, &squares, &d->small, abort);
+  if (status.is_ok() && !found) status = largest_eigenpairs(std::move(gram), count, &squares, &d->small, abort);
   if (!status.is_ok()) return status;
   d->large = Columns(rows, d->small.cols);
   std::vector<double> row(cols);

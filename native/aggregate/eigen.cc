@@ -17,76 +17,110 @@ struct Tridiagonal {
   std::vector<double> taus;
 };
 
-// p = A v over the trailing lower triangle that begins at `from`.
-void symmetric_product(const Columns& m, size_t from, const double* v, double* p) {
-  const size_t size = m.rows - from;
+constexpr size_t kMargin = 16;  // numbers before p, as kernels().update_and_multiply wants them
+
+// A -= x y' + y x' over the lower triangle that begins at `from`, and then p = A v over it; one pass over A, which is
+// larger than the caches. All vectors are counted from `from`; `own` is room for what each column adds to its own row.
+void update_and_multiply(Columns* m, size_t from, const double* x, const double* y, const double* v, double* own,
+                         double* p) {
+  const size_t size = m->rows - from;
   std::fill(p, p + size, 0.0);
   for (size_t j = 0; j < size; ++j) {
-    const double* column = m.col(from + j) + from + j;
-    const size_t tail = size - j - 1;
-    p[j] += column[0] * v[j] + dot(column + 1, v + j + 1, tail);
-    axpy(v[j], column + 1, p + j + 1, tail);
+    double* column = m->col(from + j) + from + j;
+    column[0] = (column[0] - y[j] * x[j]) - x[j] * y[j];
+    own[j] =
+        column[0] * v[j] + kernels().update_and_multiply(-y[j], x + j + 1, -x[j], y + j + 1, v + j + 1, v[j],
+                                                         static_cast<int64_t>(size - j - 1), column + 1, p + j + 1);
   }
+  for (size_t j = 0; j < size; ++j) p[j] += own[j];
 }
 
+// Makes column[0, size) a reflector: v with v[0] = 1 in its place. Returns its factor and sets what it leaves of the
+// column; a factor of 0 leaves the column as it is.
+double reflect(double* column, size_t size, double* left) {
+  const double tail = dot(column + 1, column + 1, size - 1);
+  *left = column[0];
+  if (tail == 0) return 0;
+  const double norm = std::sqrt(column[0] * column[0] + tail);
+  const double beta = column[0] > 0 ? -norm : norm;
+  const double tau = (beta - column[0]) / beta;
+  const double inverse = 1 / (column[0] - beta);
+  for (size_t i = 1; i < size; ++i) column[i] *= inverse;
+  column[0] = 1;
+  *left = beta;
+  return tau;
+}
+
+// Each reflector H = 1 - tau v v' makes A into A - v w' - w v', with w = p - (tau / 2)(p . v) v and p = tau A v. That
+// change waits for the next pass, of which it needs the first column alone beforehand.
 bool tridiagonalise(Columns* m, Tridiagonal* t, const std::atomic<bool>& abort) {
   const size_t n = m->rows;
   t->diagonal.assign(n, 0.0);
   t->below.assign(n, 0.0);
   t->taus.assign(n, 0.0);
-  std::vector<double> v(n), p(n);
-  for (size_t k = 0; k + 1 < n; ++k) {
+  // x and y: v and w of the step before, from row k on. Zeros at first.
+  std::vector<double> x(n, 0.0), y(kMargin + n, 0.0), v(n), p(kMargin + n, 0.0), own(n);
+  for (size_t k = 0; k < n; ++k) {
     if (abort.load(std::memory_order_relaxed)) return false;
-    double* column = m->col(k) + k + 1;
+    double* column = m->col(k) + k;
+    double* w = y.data() + kMargin;
+    axpy(-w[0], x.data(), column, n - k);
+    axpy(-x[0], w, column, n - k);
+    t->diagonal[k] = column[0];
     const size_t size = n - k - 1;
-    const double tail = dot(column + 1, column + 1, size - 1);
-    if (tail == 0) {
-      t->below[k] = column[0];
-      continue;
-    }
-    const double norm = std::sqrt(column[0] * column[0] + tail);
-    const double beta = column[0] > 0 ? -norm : norm;
-    const double tau = (beta - column[0]) / beta;
-    const double inverse = 1 / (column[0] - beta);
-    for (size_t i = 1; i < size; ++i) column[i] *= inverse;
-    column[0] = 1;
-    t->below[k] = beta;
+    if (size == 0) break;
+    const double tau = reflect(column + 1, size, &t->below[k]);
     t->taus[k] = tau;
-    std::copy_n(column, size, v.begin());
-    symmetric_product(*m, k + 1, v.data(), p.data());
-    for (size_t i = 0; i < size; ++i) p[i] *= tau;
-    axpy(-0.5 * tau * dot(p.data(), v.data(), size), v.data(), p.data(), size);
-    // A -= v w' + w v', with w in p.
-    for (size_t j = 0; j < size; ++j) {
-      double* target = m->col(k + 1 + j) + k + 1 + j;
-      axpy(-p[j], v.data() + j, target, size - j);
-      axpy(-v[j], p.data() + j, target, size - j);
-    }
+    std::copy_n(column + 1, size, v.begin());
+    if (tau == 0) std::fill_n(v.begin(), size, 0.0);
+    double* product = p.data() + kMargin;
+    update_and_multiply(m, k + 1, x.data() + 1, w + 1, v.data(), own.data(), product);
+    for (size_t i = 0; i < size; ++i) product[i] *= tau;
+    axpy(-0.5 * tau * dot(product, v.data(), size), v.data(), product, size);
+    std::swap(x, v);
+    std::swap(y, p);
   }
-  for (size_t i = 0; i < n; ++i) t->diagonal[i] = m->at(i, i);
   return true;
 }
 
-// How many eigenvalues lie above x (Sturm's sequence).
-size_t count_above(const Tridiagonal& t, double x, double tiny) {
-  size_t count = 0;
-  double pivot = 1;
+// Shifts that are tried at a time: each chain of divisions waits for itself, so several go side by side.
+constexpr size_t kShifts = 8;
+
+// counts[s]: how many eigenvalues lie above x[s] (Sturm's sequence).
+void count_above(const Tridiagonal& t, const double* x, double tiny, size_t* counts) {
+  double pivot[kShifts], above[kShifts];
+  std::fill_n(pivot, kShifts, 1.0);
+  std::fill_n(above, kShifts, 0.0);
   for (size_t i = 0; i < t.diagonal.size(); ++i) {
     const double coupling = i == 0 ? 0 : t.below[i - 1] * t.below[i - 1];
-    pivot = t.diagonal[i] - x - coupling / pivot;
-    if (std::fabs(pivot) < tiny) pivot = -tiny;
-    count += pivot > 0;
+    for (size_t s = 0; s < kShifts; ++s) {
+      const double next = t.diagonal[i] - x[s] - coupling / pivot[s];
+      pivot[s] = std::fabs(next) < tiny ? -tiny : next;
+      above[s] += pivot[s] > 0 ? 1.0 : 0.0;
+    }
   }
-  return count;
+  for (size_t s = 0; s < kShifts; ++s) counts[s] = static_cast<size_t>(above[s]);
 }
 
-double bisect(const Tridiagonal& t, size_t index, double low, double high, double tiny) {
-  for (int step = 0; step < 120 && high - low > 2 * kEpsilon * std::max(std::fabs(low), std::fabs(high)); ++step) {
-    const double middle = low + (high - low) / 2;
-    if (middle == low || middle == high) break;
-    (count_above(t, middle, tiny) > index ? low : high) = middle;
+// The eigenvalues first, .., first + kShifts - 1 in descending order, all between low and high.
+// To double precision each, or to a hundredth of it in `scale`, which is where the matrix itself ends.
+void bisect(const Tridiagonal& t, size_t first, double low, double high, double scale, double tiny, double* values) {
+  double lows[kShifts], highs[kShifts], middles[kShifts];
+  size_t counts[kShifts];
+  std::fill_n(lows, kShifts, low);
+  std::fill_n(highs, kShifts, high);
+  for (int step = 0; step < 120; ++step) {
+    bool narrow = true;
+    for (size_t s = 0; s < kShifts; ++s) {
+      middles[s] = lows[s] + (highs[s] - lows[s]) / 2;
+      const double size = std::max({std::fabs(lows[s]), std::fabs(highs[s]), scale / 200});
+      narrow = narrow && highs[s] - lows[s] <= 2 * kEpsilon * size;
+    }
+    if (narrow) break;
+    count_above(t, middles, tiny, counts);
+    for (size_t s = 0; s < kShifts; ++s) (counts[s] > first + s ? lows[s] : highs[s]) = middles[s];
   }
-  return low + (high - low) / 2;
+  for (size_t s = 0; s < kShifts; ++s) values[s] = lows[s] + (highs[s] - lows[s]) / 2;
 }
 
 // x = (T - shift)^-1 x by Gaussian elimination with partial pivoting; zero pivots become `tiny`.
@@ -153,10 +187,12 @@ Status largest_eigenpairs(Columns matrix, size_t count, std::vector<double>* val
   values->assign(count, 0.0);
   *vectors = Columns(n, count);
   std::vector<double> x(n);
+  double next[kShifts];
   for (size_t j = 0; j < count; ++j) {
     if (abort.load(std::memory_order_relaxed))
       return Status::error(Code::aborted, "the aggregation was stopped", "Start it again.");
-    (*values)[j] = bisect(t, j, low - scale * kEpsilon, high + scale * kEpsilon, tiny);
+    if (j % kShifts == 0) bisect(t, j, low - scale * kEpsilon, high + scale * kEpsilon, scale, tiny, next);
+    (*values)[j] = next[j % kShifts];
     // A start that is the same everywhere and along no eigenvector.
     for (size_t i = 0; i < n; ++i) x[i] = 1 + 0.5 * static_cast<double>((i * 7919 + j * 104729) % 1009) / 1009;
     for (int round = 0; round < 4; ++round) {

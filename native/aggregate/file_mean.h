@@ -19,14 +19,11 @@ struct FloatFile {
   double weight = 0;
 };
 
-struct FileMean {
-  std::vector<float> mean;      // [sum of lengths] = sum_f weight_f x_f in double, files in the order given
-  std::vector<double> squares;  // [files, tensors], sums of squares; finite exactly where all numbers are
-};
-
 // `lengths`: numbers of each tensor; every file holds all tensors one behind another from its offset. Files that are
 // shorter are refused before anything is read.
-Status mean_of_files(std::span<const FloatFile> files, std::span<const size_t> lengths, int threads, FileMean* result,
-                     const std::atomic<bool>& abort);
+// mean [sum of lengths] = sum_f weight_f x_f in double, files in the order given; squares [files, tensors]: sums of
+// squares, finite exactly where all numbers are.
+Status mean_of_files(std::span<const FloatFile> files, std::span<const size_t> lengths, int threads,
+                     std::span<float> mean, std::vector<double>* squares, const std::atomic<bool>& abort);
 
 }  // namespace oneround::aggregate

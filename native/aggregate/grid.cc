@@ -5,53 +5,105 @@
 #include <vector>
 
 #include "aggregate/columns.h"
-#include "aggregate/products.h"
+#include "engine/scratch.h"
 #include "engine/thread_pool.h"
 
 namespace oneround::aggregate {
 namespace {
 
-// Doubles of all A in one strip of columns: half of a small second cache.
-constexpr size_t kStripNumbers = size_t{1} << 15;
+// Ranks that are packed and multiplied at a time: a column tile of so many rows of A stays in a small second cache
+// while it meets every row of B, and memory does not grow with the number of clients.
+constexpr size_t kBatchRank = 128;
 
-// Rows [first, first + count) of every B, one factor behind another as product_tile's left side: [rank][rows].
-std::vector<double> pack_rows_of_b(std::span<const Factors> factors, size_t total_rank, size_t rows, size_t first,
-                                   size_t count) {
-  std::vector<double> left(total_rank * rows, 0.0);
-  double* panel = left.data();
-  for (const Factors& f : factors) {
-    for (size_t i = 0; i < count; ++i) {
-      const float* row = f.b.data() + (first + i) * f.rank;
-      for (size_t k = 0; k < f.rank; ++k) panel[k * rows + i] = static_cast<double>(row[k]);
+// Some factors as products_to_grid reads them: rows of B in tiles of grid_rows, columns of A in tiles of grid_columns.
+class GridBatch {
+ public:
+  explicit GridBatch(const GridLayer& layer)
+      : layer_(layer),
+        rows_(static_cast<size_t>(kernels().grid_rows)),
+        columns_(static_cast<size_t>(kernels().grid_columns)) {}
+
+  void take(std::span<const Factors> factors) {
+    factors_ = factors;
+    ranks_.clear();
+    weights_.clear();
+    total_rank_ = 0;
+    for (const Factors& f : factors) {
+      ranks_.push_back(static_cast<int64_t>(f.rank));
+      weights_.push_back(f.weight);
+      total_rank_ += f.rank;
     }
-    panel += f.rank * rows;
+    left_.resize(row_tiles() * total_rank_ * rows_);
+    right_.resize(column_tiles() * total_rank_ * columns_);
   }
-  return left;
-}
 
-// One tile of the grid, all factors: its numbers stay in the first cache.
-void add_tile(const GridLayer& layer, std::span<const Factors> factors, const std::vector<PackedRows>& packed,
-              const double* left, size_t first, size_t count, size_t tile) {
-  const size_t rows = static_cast<size_t>(kernels().product_rows);
-  const size_t columns = static_cast<size_t>(kernels().product_columns);
-  const size_t wide = std::min(columns, layer.in - tile * columns);
-  int64_t* const target = layer.grid.data() + first * layer.in + tile * columns;
-  const bool whole = count == rows && wide == columns;
-  // A tile at the edge is summed beside the grid and then added.
-  std::vector<int64_t> edge(whole ? 0 : rows * columns, 0);
-  int64_t* const into = whole ? target : edge.data();
-  const auto stride = static_cast<int64_t>(whole ? layer.in : columns);
-  for (size_t f = 0; f < factors.size(); ++f) {
-    kernels().product_to_grid(static_cast<int64_t>(factors[f].rank), left, packed[f].tile(tile), factors[f].weight,
-                              into, stride);
-    left += factors[f].rank * rows;
+  size_t row_tiles() const { return (layer_.out + rows_ - 1) / rows_; }
+  size_t column_tiles() const { return (layer_.in + columns_ - 1) / columns_; }
+
+  // [total rank][grid_rows], zeros below the last row
+  void pack_rows(size_t tile) {
+    const size_t first = tile * rows_, count = std::min(rows_, layer_.out - first);
+    double* panel = left_.data() + tile * total_rank_ * rows_;
+    for (const Factors& f : factors_) {
+      for (size_t i = 0; i < rows_; ++i) {
+        const float* row = i < count ? f.b.data() + (first + i) * f.rank : nullptr;
+        for (size_t k = 0; k < f.rank; ++k) panel[k * rows_ + i] = row == nullptr ? 0 : static_cast<double>(row[k]);
+      }
+      panel += f.rank * rows_;
+    }
   }
-  if (whole) return;
-  for (size_t i = 0; i < count; ++i) {
-    for (size_t j = 0; j < wide; ++j)
-      target[i * layer.in + j] = static_cast<int64_t>(static_cast<uint64_t>(target[i * layer.in + j]) +
-                                                      static_cast<uint64_t>(edge[i * columns + j]));
+
+  // [total rank][grid_columns], zeros behind the last column
+  void pack_columns(size_t tile) {
+    const size_t first = tile * columns_, count = std::min(columns_, layer_.in - first);
+    double* panel = right_.data() + tile * total_rank_ * columns_;
+    for (const Factors& f : factors_) {
+      for (size_t k = 0; k < f.rank; ++k, panel += columns_) {
+        const float* row = f.a.data() + k * layer_.in + first;
+        for (size_t j = 0; j < count; ++j) panel[j] = static_cast<double>(row[j]);
+        std::fill(panel + count, panel + columns_, 0.0);
+      }
+    }
   }
+
+  // Everything that lies in one tile of columns.
+  void add_columns(size_t tile) const {
+    const size_t wide = std::min(columns_, layer_.in - tile * columns_);
+    std::vector<int64_t> edge(rows_ * columns_);
+    for (size_t row = 0; row < row_tiles(); ++row) {
+      const size_t high = std::min(rows_, layer_.out - row * rows_);
+      int64_t* const target = layer_.grid.data() + row * rows_ * layer_.in + tile * columns_;
+      if (high == rows_ && wide == columns_) {
+        multiply(row, tile, target, layer_.in);
+        continue;
+      }
+      for (size_t i = 0; i < high; ++i) std::copy_n(target + i * layer_.in, wide, edge.data() + i * columns_);
+      multiply(row, tile, edge.data(), columns_);
+      for (size_t i = 0; i < high; ++i) std::copy_n(edge.data() + i * columns_, wide, target + i * layer_.in);
+    }
+  }
+
+ private:
+  void multiply(size_t row, size_t tile, int64_t* grid, size_t stride) const {
+    kernels().products_to_grid(static_cast<int64_t>(ranks_.size()), ranks_.data(), weights_.data(),
+                               left_.data() + row * total_rank_ * rows_, right_.data() + tile * total_rank_ * columns_,
+                               grid, static_cast<int64_t>(stride));
+  }
+
+  const GridLayer& layer_;
+  std::span<const Factors> factors_;
+  size_t rows_, columns_, total_rank_ = 0;
+  std::vector<int64_t> ranks_;
+  std::vector<double> weights_;
+  Scratch<double> left_, right_;
+};
+
+// How many of the first factors make a batch: at least one.
+size_t batch_size(std::span<const Factors> factors) {
+  size_t count = 0, rank = 0;
+  while (count < factors.size() && (count == 0 || rank + factors[count].rank <= kBatchRank))
+    rank += factors[count++].rank;
+  return count;
 }
 
 }  // namespace
@@ -59,7 +111,12 @@ void add_tile(const GridLayer& layer, std::span<const Factors> factors, const st
 double element_bound(size_t in, size_t out, const Factors& f) {
   double row = 0, column = 0;
   for (size_t i = 0; i < out; ++i) {
-    row = std::max(row, kernels().sum_of_squares(f.b.data() + i * f.rank, static_cast<int64_t>(f.rank)));
+    double square = 0;
+    for (size_t k = 0; k < f.rank; ++k) {
+      const double value = static_cast<double>(f.b[i * f.rank + k]);
+      square += value * value;
+    }
+    row = std::max(row, square);
   }
   std::vector<double> squares(in, 0.0);
   for (size_t k = 0; k < f.rank; ++k) {
@@ -82,34 +139,29 @@ Status add_to_grid(const GridLayer& layer, std::span<const Factors> factors, int
     return Status::error(Code::numeric, "an element of an update lies beyond the grid of the sum",
                          "Leave this update out, or weigh clients by smaller numbers.");
   }
-  std::vector<PackedRows> packed;
-  packed.reserve(factors.size());
-  size_t total_rank = 0;
-  for (const Factors& f : factors) {
-    packed.emplace_back(layer.in, f.rank, f.a.data());
-    total_rank += f.rank;
-  }
-  const size_t rows = static_cast<size_t>(kernels().product_rows);
-  const size_t columns = static_cast<size_t>(kernels().product_columns);
-  const size_t blocks = (layer.out + rows - 1) / rows;
-  const size_t tiles = (layer.in + columns - 1) / columns;
-  // A block of rows meets a strip of columns: the strip of every A stays in the second cache from block to block.
-  const size_t strip = std::max<size_t>(1, kStripNumbers / std::max<size_t>(1, total_rank * columns));
-  const size_t strips = (tiles + strip - 1) / strip;
-  const auto block = [&](int64_t index, int) {
-    if (abort.load(std::memory_order_relaxed)) return;
-    const size_t first = static_cast<size_t>(index) % blocks * rows;
-    const size_t count = std::min(rows, layer.out - first);
-    const std::vector<double> left = pack_rows_of_b(factors, total_rank, rows, first, count);
-    const size_t begin = static_cast<size_t>(index) / blocks * strip, end = std::min(tiles, begin + strip);
-    for (size_t tile = begin; tile < end; ++tile) add_tile(layer, factors, packed, left.data(), first, count, tile);
-  };
   ThreadPool pool(std::max(1, threads));
-  pool.for_each(static_cast<int64_t>(blocks * strips), block);
+  GridBatch batch(layer);
+  for (size_t first = 0; first < factors.size();) {
+    const size_t count = batch_size(factors.subspan(first));
+    batch.take(factors.subspan(first, count));
+    first += count;
+    const auto each = [&](size_t tiles, const auto& body) {
+      pool.for_each(static_cast<int64_t>(tiles), [&](int64_t tile, int) {
+        if (!abort.load(std::memory_order_relaxed)) body(static_cast<size_t>(tile));
+      });
+    };
+    each(batch.row_tiles(), [&](size_t tile) { batch.pack_rows(tile); });
+    each(batch.column_tiles(), [&](size_t tile) { batch.pack_columns(tile); });
+    each(batch.column_tiles(), [&](size_t tile) { batch.add_columns(tile); });
+  }
   // A grid that was left half-way cannot be used: the caller drops it.
   if (abort.load(std::memory_order_relaxed))
     return Status::error(Code::aborted, "the aggregation was stopped", "Start it again.");
   return Status::ok();
+}
+
+void grid_values(std::span<const int64_t> grid, double factor, float* values) {
+  for (size_t i = 0; i < grid.size(); ++i) values[i] = static_cast<float>(static_cast<double>(grid[i]) * factor);
 }
 
 }  // namespace oneround::aggregate

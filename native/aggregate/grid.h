@@ -30,4 +30,7 @@ inline constexpr double kMostSteps = 2251799813685248.0;  // 2^51
 Status add_to_grid(const GridLayer& layer, std::span<const Factors> factors, int threads,
                    const std::atomic<bool>& abort);
 
+// values = grid * factor, rounded to f32
+void grid_values(std::span<const int64_t> grid, double factor, float* values);
+
 }  // namespace oneround::aggregate

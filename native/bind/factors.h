@@ -3,7 +3,9 @@
 
 #include <napi.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <new>
 #include <span>
 #include <string>
 #include <utility>
@@ -12,6 +14,7 @@
 #include "aggregate/factorize.h"
 #include "bind/job.h"
 #include "bind/values.h"
+#include "engine/scratch.h"
 
 namespace oneround::bind {
 
@@ -50,22 +53,35 @@ inline bool read_factors(Napi::Value value, std::vector<aggregate::Factors>* fac
   return true;
 }
 
-// Copies of arrays: JavaScript may change or detach its own while a job runs.
+// Copies of arrays: JavaScript may change or detach its own while a job runs. Those of one call lie in one block.
 class Copies {
  public:
   void keep(std::vector<aggregate::Factors>* factors) {
+    size_t total = 0;
+    for (const aggregate::Factors& f : *factors) total += f.a.size() + f.b.size();
+    float* at = make_block(total);
     for (aggregate::Factors& f : *factors) {
-      f.a = keep(f.a);
-      f.b = keep(f.b);
+      f.a = copy(f.a, &at);
+      f.b = copy(f.b, &at);
     }
   }
   std::span<const float> keep(std::span<const float> values) {
-    copies_.emplace_back(values.begin(), values.end());
-    return copies_.back();
+    float* at = make_block(values.size());
+    return copy(values, &at);
   }
 
  private:
-  std::vector<std::vector<float>> copies_;  // a vector that moves keeps its numbers where they are
+  float* make_block(size_t count) {
+    blocks_.emplace_back(count);
+    return blocks_.back().data();
+  }
+  static std::span<const float> copy(std::span<const float> values, float** at) {
+    const std::span<const float> kept(*at, values.size());
+    *at = std::copy(values.begin(), values.end(), *at);
+    return kept;
+  }
+
+  std::vector<Scratch<float>> blocks_;  // a vector that moves keeps its numbers where they are
 };
 
 // A job from two functions: run(abort) and result(env), which share what they have captured.
@@ -84,6 +100,21 @@ class FunctionJob : public Job {
 template <class Run, class Result>
 Napi::Value start_job(Napi::Env env, Run run, Result result, Napi::Object owner = Napi::Object()) {
   return JobThread::start(env, std::make_unique<FunctionJob<Run, Result>>(std::move(run), std::move(result)), owner);
+}
+
+// Runs `body`; where memory ends, an error instead of the end of the process.
+template <class Body>
+Napi::Value guarded(Napi::Env env, const Body& body) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    throw_status(env, Status::error(Code::memory, "the updates do not fit in memory", "Aggregate fewer at once."));
+    return env.Undefined();
+  }
+}
+
+inline bool check_size(Napi::Env env, const std::string& name, size_t found, const LayerShape& shape) {
+  return found == shape.in * shape.out || refuse(env, name, std::to_string(shape.in * shape.out) + " numbers");
 }
 
 }  // namespace oneround::bind

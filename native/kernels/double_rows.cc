@@ -5,10 +5,23 @@
 
 namespace oneround::ONEROUND_ISA {
 
-// sum_i x[i] y[i]
+constexpr int kChains = 16;
+constexpr int kVectors = kChains / kDoubles;
+
+// The chains' sum: chain 0 + chain 8, .., then the first four and the last four of these, ..
+static double sum_of_chains(Doubles (&chain)[kVectors]) {
+  int vectors = kVectors;
+  for (; vectors > 1; vectors /= 2)
+    for (int v = 0; v < vectors / 2; v++) chain[v] = add_doubles(chain[v], chain[v + vectors / 2]);
+  double sums[kDoubles];
+  store_doubles(sums, chain[0]);
+  for (int step = kDoubles / 2; step > 0; step /= 2)
+    for (int lane = 0; lane < step; lane++) sums[lane] += sums[lane + step];
+  return sums[0];
+}
+
+// sum_i x[i] y[i]; behind the end lie zeros
 double dot_doubles(const double* x, const double* y, int64_t count) {
-  constexpr int kChains = 16;
-  constexpr int kVectors = kChains / kDoubles;
   Doubles chain[kVectors];
   for (int v = 0; v < kVectors; v++) chain[v] = set_doubles(0);
   int64_t i = 0;
@@ -16,12 +29,29 @@ double dot_doubles(const double* x, const double* y, int64_t count) {
     for (int v = 0; v < kVectors; v++)
       chain[v] =
           add_doubles(chain[v], mul_doubles(load_doubles(x + i + v * kDoubles), load_doubles(y + i + v * kDoubles)));
-  double sums[kChains];
-  for (int v = 0; v < kVectors; v++) store_doubles(sums + v * kDoubles, chain[v]);
-  for (int lane = 0; i < count; i++, lane++) sums[lane] += x[i] * y[i];
-  for (int step = kChains / 2; step > 0; step /= 2)
-    for (int lane = 0; lane < step; lane++) sums[lane] += sums[lane + step];
-  return sums[0];
+  for (int v = 0; v < kVectors && i < count; v++) {
+    const int64_t at = i + v * kDoubles, left = count - at;
+    chain[v] = add_doubles(chain[v], mul_doubles(load_some(x + at, left), load_some(y + at, left)));
+  }
+  return sum_of_chains(chain);
+}
+
+// c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns, in doubles of any kind: packed as for
+// product_tile; one chain over k for each element, each product rounded before it is added.
+void double_tile(int64_t count, const double* a, const double* b, double* c) {
+  Doubles sum[kProductRows][kProductVectors];
+  for (int i = 0; i < kProductRows; i++)
+    for (int v = 0; v < kProductVectors; v++) sum[i][v] = load_doubles(c + i * kProductColumns + v * kDoubles);
+  for (int64_t k = 0; k < count; k++, a += kProductRows, b += kProductColumns) {
+    Doubles row[kProductVectors];
+    for (int v = 0; v < kProductVectors; v++) row[v] = load_doubles(b + v * kDoubles);
+    for (int i = 0; i < kProductRows; i++) {
+      const Doubles left = set_doubles(a[i]);
+      for (int v = 0; v < kProductVectors; v++) sum[i][v] = add_doubles(sum[i][v], mul_doubles(left, row[v]));
+    }
+  }
+  for (int i = 0; i < kProductRows; i++)
+    for (int v = 0; v < kProductVectors; v++) store_doubles(c + i * kProductColumns + v * kDoubles, sum[i][v]);
 }
 
 // y += factor * x
@@ -30,7 +60,40 @@ void add_scaled_doubles(double factor, const double* x, double* y, int64_t count
   int64_t i = 0;
   for (; i + kDoubles <= count; i += kDoubles)
     store_doubles(y + i, add_doubles(load_doubles(y + i), mul_doubles(scale, load_doubles(x + i))));
-  for (; i < count; i++) y[i] += factor * x[i];
+  const int64_t left = count - i;
+  if (left > 0)
+    store_some(y + i, add_doubles(load_some(y + i, left), mul_doubles(scale, load_some(x + i, left))), left);
+}
+
+// z = (z + a x) + b y, and of this z: p += factor * z; returns sum_i z[i] v[i]. One pass over z, which is a column of a
+// large matrix. The chains are counted from the end: columns of a triangle end at one row, so that a vector of p is
+// loaded as the call before has stored it, which the processor hands on at once. So p has sixteen numbers before it,
+// which are stored as they are.
+double update_and_multiply(double a, const double* x, double b, const double* y, const double* v, double factor,
+                           int64_t count, double* z, double* p) {
+  const Doubles first = set_doubles(a), second = set_doubles(b), scale = set_doubles(factor);
+  Doubles chain[kVectors];
+  for (int c = 0; c < kVectors; c++) chain[c] = set_doubles(0);
+  const auto update = [&](int c, int64_t at, Doubles column, const auto& load) {
+    const Doubles sum = add_doubles(column, mul_doubles(first, load(x + at)));
+    const Doubles value = add_doubles(sum, mul_doubles(second, load(y + at)));
+    chain[c] = add_doubles(chain[c], mul_doubles(value, load(v + at)));
+    store_doubles(p + at, add_doubles(load_doubles(p + at), mul_doubles(scale, value)));
+    return value;
+  };
+  int64_t i = count % kChains;
+  for (int c = 0; c < kVectors && i > 0; c++) {
+    const int64_t at = i - kChains + c * kDoubles, skip = -at;
+    if (skip >= kDoubles) continue;
+    const auto load = [&](const double* from) { return load_behind(from, skip); };
+    store_behind(z + at, update(c, at, load(z + at), load), skip);
+  }
+  for (; i < count; i += kChains)
+    for (int c = 0; c < kVectors; c++) {
+      const int64_t at = i + c * kDoubles;
+      store_doubles(z + at, update(c, at, load_doubles(z + at), [](const double* from) { return load_doubles(from); }));
+    }
+  return sum_of_chains(chain);
 }
 
 // x, y = c x - s y, s x + c y

@@ -26,26 +26,41 @@ void product_tile(int64_t count, const double* a, const double* b, double* c) {
 
 // Adding 1.5 * 2^52 to a number below 2^51 leaves it rounded, ties to even, in the low bits of the sum.
 constexpr double kMagic = 6755399441055744.0;
-constexpr int64_t kMagicBits = 0x4338000000000000;
+constexpr uint64_t kMagicBits = 0x4338000000000000;
 
-// grid[i,j] += round(factor * sum_k a[k,i] b[k,j]) for |factor * sum| < 2^51; a, b as product_tile takes them, grid
-// [kProductRows, kProductColumns] with `stride` numbers from row to row. The sums never leave the registers.
-void product_to_grid(int64_t count, const double* a, const double* b, double factor, int64_t* grid, int64_t stride) {
-  Doubles sum[kProductRows][kProductVectors];
-  for (int i = 0; i < kProductRows; i++)
-    for (int v = 0; v < kProductVectors; v++) sum[i][v] = set_doubles(0);
-  for (int64_t k = 0; k < count; k++, a += kProductRows, b += kProductColumns) {
-    Doubles row[kProductVectors];
-    for (int v = 0; v < kProductVectors; v++) row[v] = load_doubles(b + v * kDoubles);
-    for (int i = 0; i < kProductRows; i++) {
-      const Doubles left = set_doubles(a[i]);
-      for (int v = 0; v < kProductVectors; v++) sum[i][v] = fma_exact(left, row[v], sum[i][v]);
+// grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, i < kGridRows, j <
+// kGridColumns; a and b packed as for product_tile, one f behind another, [ranks[f]][rows or columns]; rows of the grid
+// are `stride` apart. The grid's tile stays in registers for all f.
+void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
+                      int64_t* grid, int64_t stride) {
+  Longs total[kGridRows][kGridVectors];
+  // What kMagic adds to each rounded number is taken off once.
+  const auto magic_bits = static_cast<int64_t>(0 - static_cast<uint64_t>(count) * kMagicBits);
+  for (int i = 0; i < kGridRows; i++)
+    for (int v = 0; v < kGridVectors; v++) total[i][v] = set_longs(magic_bits);
+  const Doubles magic = set_doubles(kMagic);
+  for (int64_t f = 0; f < count; f++) {
+    Doubles sum[kGridRows][kGridVectors];
+    for (int i = 0; i < kGridRows; i++)
+      for (int v = 0; v < kGridVectors; v++) sum[i][v] = set_doubles(0);
+    for (int64_t k = 0; k < ranks[f]; k++, a += kGridRows, b += kGridColumns) {
+      Doubles row[kGridVectors];
+      for (int v = 0; v < kGridVectors; v++) row[v] = load_doubles(b + v * kDoubles);
+      for (int i = 0; i < kGridRows; i++) {
+        const Doubles left = set_doubles(a[i]);
+        for (int v = 0; v < kGridVectors; v++) sum[i][v] = fma_exact(left, row[v], sum[i][v]);
+      }
     }
+    const Doubles scale = set_doubles(weights[f]);
+    for (int i = 0; i < kGridRows; i++)
+      for (int v = 0; v < kGridVectors; v++)
+        total[i][v] = add_longs(total[i][v], bits_of(add_doubles(mul_doubles(sum[i][v], scale), magic)));
   }
-  const Doubles scale = set_doubles(factor), magic = set_doubles(kMagic);
-  for (int i = 0; i < kProductRows; i++)
-    for (int v = 0; v < kProductVectors; v++)
-      add_bits(grid + i * stride + v * kDoubles, add_doubles(mul_doubles(sum[i][v], scale), magic), kMagicBits);
+  for (int i = 0; i < kGridRows; i++)
+    for (int v = 0; v < kGridVectors; v++) {
+      int64_t* const at = grid + i * stride + v * kDoubles;
+      store_longs(at, add_longs(load_longs(at), total[i][v]));
+    }
 }
 
 // y += factor * x in double, two roundings.
@@ -57,50 +72,63 @@ void add_widened(const float* x, double factor, int64_t count, double* y) {
   for (; j < count; j++) y[j] += factor * static_cast<double>(x[j]);
 }
 
-// y += factor * x; returns sum_j x[j]^2 in sixteen chains. One pass, since x comes from memory.
-double add_widened_squares(const float* x, double factor, int64_t count, double* y) {
-  constexpr int kChains = 16;
-  constexpr int kVectors = kChains / kDoubles;
-  const Doubles scale = set_doubles(factor);
-  Doubles chain[kVectors];
-  for (int v = 0; v < kVectors; v++) chain[v] = set_doubles(0);
-  int64_t j = 0;
-  for (; j + kChains <= count; j += kChains)
-    for (int v = 0; v < kVectors; v++) {
-      const int64_t at = j + v * kDoubles;
-      const Doubles value = widen(x + at);
-      chain[v] = fma_exact(value, value, chain[v]);
-      store_doubles(y + at, add_doubles(load_doubles(y + at), mul_doubles(value, scale)));
-    }
+// Sums in sixteen chains: the same on every instruction set.
+constexpr int kChains = 16;
+constexpr int kVectors = kChains / kDoubles;
+
+static double sum_of_chains(const Doubles (&chain)[kVectors], const float* rest, int64_t count) {
   double sums[kChains];
   for (int v = 0; v < kVectors; v++) store_doubles(sums + v * kDoubles, chain[v]);
-  for (int lane = 0; j < count; j++, lane++) {
-    const double value = static_cast<double>(x[j]);
-    sums[lane] += value * value;
-    y[j] += factor * value;
-  }
+  for (int64_t lane = 0; lane < count; lane++)
+    sums[lane] += static_cast<double>(rest[lane]) * static_cast<double>(rest[lane]);
   for (int step = kChains / 2; step > 0; step /= 2)
     for (int lane = 0; lane < step; lane++) sums[lane] += sums[lane + step];
   return sums[0];
 }
 
-// sum_j x[j]^2 in sixteen chains, so the same on every instruction set
-double sum_of_squares(const float* x, int64_t count) {
-  constexpr int kChains = 16;
-  double sums[kChains] = {};
-  Doubles chain[kChains / kDoubles];
-  for (int v = 0; v < kChains / kDoubles; v++) chain[v] = set_doubles(0);
+// y += sum_f factors[f] x_f, one f after another; squares[f] = sum_j x_f[j]^2 in sixteen chains. One pass over all x,
+// which come from memory, with y in registers.
+template <int files>
+static void add_squares(const float* const* x, const double* factors, int64_t count, double* y, double* squares) {
+  Doubles chain[files][kVectors];
+  for (int f = 0; f < files; f++)
+    for (int v = 0; v < kVectors; v++) chain[f][v] = set_doubles(0);
   int64_t j = 0;
   for (; j + kChains <= count; j += kChains)
-    for (int v = 0; v < kChains / kDoubles; v++) {
+    for (int v = 0; v < kVectors; v++) {
+      const int64_t at = j + v * kDoubles;
+      Doubles sum = load_doubles(y + at);
+      for (int f = 0; f < files; f++) {
+        const Doubles value = widen(x[f] + at);
+        chain[f][v] = fma_exact(value, value, chain[f][v]);
+        sum = add_doubles(sum, mul_doubles(value, set_doubles(factors[f])));
+      }
+      store_doubles(y + at, sum);
+    }
+  for (int f = 0; f < files; f++) {
+    squares[f] = sum_of_chains(chain[f], x[f] + j, count - j);
+    for (int64_t i = j; i < count; i++) y[i] += factors[f] * static_cast<double>(x[f][i]);
+  }
+}
+
+void add_widened_squares(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
+                         double* squares) {
+  int64_t f = 0;
+  for (; f + 4 <= files; f += 4) add_squares<4>(x + f, factors + f, count, y, squares + f);
+  for (; f < files; f++) add_squares<1>(x + f, factors + f, count, y, squares + f);
+}
+
+// sum_j x[j]^2
+double sum_of_squares(const float* x, int64_t count) {
+  Doubles chain[kVectors];
+  for (int v = 0; v < kVectors; v++) chain[v] = set_doubles(0);
+  int64_t j = 0;
+  for (; j + kChains <= count; j += kChains)
+    for (int v = 0; v < kVectors; v++) {
       const Doubles value = widen(x + j + v * kDoubles);
       chain[v] = fma_exact(value, value, chain[v]);
     }
-  for (int v = 0; v < kChains / kDoubles; v++) store_doubles(sums + v * kDoubles, chain[v]);
-  for (int lane = 0; j < count; j++, lane++) sums[lane] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
-  for (int step = kChains / 2; step > 0; step /= 2)
-    for (int lane = 0; lane < step; lane++) sums[lane] += sums[lane + step];
-  return sums[0];
+  return sum_of_chains(chain, x + j, count - j);
 }
 
 }  // namespace oneround::ONEROUND_ISA

@@ -47,12 +47,17 @@ void sgd(float* parameters, const float* gradient, float* velocity, int64_t coun
          float weight_decay, bool nesterov, float gradient_scale);
 
 void product_tile(int64_t count, const double* a, const double* b, double* c);
-void product_to_grid(int64_t count, const double* a, const double* b, double factor, int64_t* grid, int64_t stride);
+void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
+                      int64_t* grid, int64_t stride);
 void add_widened(const float* x, double factor, int64_t count, double* y);
-double add_widened_squares(const float* x, double factor, int64_t count, double* y);
+void add_widened_squares(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
+                         double* squares);
 double sum_of_squares(const float* x, int64_t count);
+void double_tile(int64_t count, const double* a, const double* b, double* c);
 double dot_doubles(const double* x, const double* y, int64_t count);
 void add_scaled_doubles(double factor, const double* x, double* y, int64_t count);
+double update_and_multiply(double a, const double* x, double b, const double* y, const double* v, double factor,
+                           int64_t count, double* z, double* p);
 void rotate_doubles(double* x, double* y, double c, double s, int64_t count);
 
 }  // namespace oneround::ONEROUND_ISA

@@ -86,15 +86,25 @@ struct Kernels {
   // c[i,j] += sum_k a[k,i] b[k,j]; a [count][product_rows], b [count][product_columns], c [rows][columns]; all of a
   // and b must be f32 numbers
   void (*product_tile)(int64_t count, const double* a, const double* b, double* c);
-  // grid[i,j] += round(factor * sum_k a[k,i] b[k,j]) for |factor * sum| < 2^51; rows of the grid are `stride` apart
-  void (*product_to_grid)(int64_t count, const double* a, const double* b, double factor, int64_t* grid,
-                          int64_t stride);
-  void (*add_widened)(const float* x, double factor, int64_t count, double* y);            // y += factor * x
-  double (*add_widened_squares)(const float* x, double factor, int64_t count, double* y);  // and sum_j x[j]^2
+  int grid_rows;  // rows and columns of products_to_grid
+  int grid_columns;
+  // grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, f < count; a and b one f
+  // behind another, [ranks[f]][grid_rows or grid_columns]; rows of the grid are `stride` apart
+  void (*products_to_grid)(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
+                           int64_t* grid, int64_t stride);
+  void (*add_widened)(const float* x, double factor, int64_t count, double* y);  // y += factor * x
+  // y += sum_f factors[f] x_f, one after another, and squares[f] = sum_j x_f[j]^2
+  void (*add_widened_squares)(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
+                              double* squares);
   double (*sum_of_squares)(const float* x, int64_t count);
+  // product_tile of any doubles: products are rounded before they are added
+  void (*double_tile)(int64_t count, const double* a, const double* b, double* c);
   double (*dot_doubles)(const double* x, const double* y, int64_t count);
   void (*add_scaled_doubles)(double factor, const double* x, double* y, int64_t count);  // y += factor * x
-  void (*rotate_doubles)(double* x, double* y, double c, double s, int64_t count);       // x, y = c x - s y, s x + c y
+  // z = (z + a x) + b y, then p += factor * z; returns z . v; sixteen numbers before p are stored as they are
+  double (*update_and_multiply)(double a, const double* x, double b, const double* y, const double* v, double factor,
+                                int64_t count, double* z, double* p);
+  void (*rotate_doubles)(double* x, double* y, double c, double s, int64_t count);  // x, y = c x - s y, s x + c y
 
   // --- what the machine can do at most (peak.cc) ---
   double (*peak)(int64_t iterations, bool bf16, float* sink);  // returns the operations done

@@ -17,6 +17,9 @@ import { weightOf } from './weights.js'
 /** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
 export type Keep = 'updates' | 'sums'
 
+/** Factors that wait beside the sums take at most about so much memory. */
+const MOST_WAITING = 16 * 2 ** 20
+
 export interface Factors {
   a: Float32Array
   b: Float32Array
@@ -36,6 +39,8 @@ export class Accumulator {
   readonly members = new Map<string, Member>()
   /** by layer: sum over the members, [out, in], in steps */
   readonly grids = new Map<string, BigInt64Array>()
+  /** bytes of factors that wait to be summed */
+  #waiting = 0
   #broken = false
 
   constructor(
@@ -54,28 +59,42 @@ export class Accumulator {
     return [...this.members.values()].sort((x, y) => (x.info.client < y.info.client ? -1 : 1))
   }
 
-  /** The update has been checked and its client is not a member. */
+  /**
+   * The update has been checked and its client is not a member. Where only the sum of a layer is kept, its factors wait
+   * for others, so that the sum is read and written once for all of them: see `settle`.
+   */
   async add(update: Update, sha256: string): Promise<void> {
     const { info, adapter } = update
     const own = new Map(adapter.layers.map(({ name, a, b }) => [name, { a, b }]))
     const steps = this.keep === 'updates' ? 0 : this.#bound(info, own)
     const added: Member = { info, sha256, steps, factors: own }
-    const count = this.members.size + 1
-    await this.#change(async () => {
-      await this.#eachSummed(count, async (layer) => {
-        const grid = this.grids.get(layer.name)
-        // Where the layer has just become a sum, all that were there before move into it.
-        const into = grid ?? new BigInt64Array(layer.in * layer.out)
-        const from = grid === undefined ? [...this.members.values(), added] : [added]
-        await addToGrid(
-          layer,
-          into,
-          from.map((member) => this.#addend(layer, member)),
-        )
-        this.grids.set(layer.name, into)
-        for (const member of from) member.factors.delete(layer.name)
-      })
-      this.members.set(info.client, added)
+    this.#checkUsable()
+    this.members.set(info.client, added)
+    for (const { name, rank, in: inDim, out } of this.#summed(this.members.size))
+      if (own.has(name)) this.#waiting += 4 * rank * (inDim + out)
+    if (this.#waiting > MOST_WAITING) await this.settle()
+  }
+
+  /** Sums what waits. To be called before anything is read. */
+  async settle(): Promise<void> {
+    await this.#change(() => this.#sumLoose(this.members.size, this.members.values()))
+    this.#waiting = 0
+  }
+
+  /** Factors of these members, in layers of which only the sum is kept for `count` members, go to the grids. */
+  async #sumLoose(count: number, members: Iterable<Member>): Promise<void> {
+    const all = [...members]
+    await this.#eachLayer(this.#summed(count), async (layer) => {
+      const loose = all.filter((member) => member.factors.has(layer.name))
+      if (loose.length === 0) return
+      const grid = this.grids.get(layer.name) ?? new BigInt64Array(layer.in * layer.out)
+      await addToGrid(
+        layer,
+        grid,
+        loose.map((member) => this.#addend(layer, member)),
+      )
+      this.grids.set(layer.name, grid)
+      for (const member of loose) member.factors.delete(layer.name)
     })
   }
 
@@ -84,6 +103,7 @@ export class Accumulator {
    * enough for factors need everybody's: `updateOf` finds them, or the removal is refused before anything changes.
    */
   async remove(member: Member, updateOf: (member: Member) => Promise<Update | undefined>): Promise<void> {
+    await this.settle()
     const count = this.members.size - 1
     const rest = [...this.members.values()].filter((other) => other !== member)
     const summed = this.plan.layers.filter((layer) => this.grids.has(layer.name))
@@ -92,7 +112,7 @@ export class Accumulator {
     const others = new Map<Member, Map<string, Factors>>()
     if (back.length > 0) for (const other of rest) others.set(other, factorsOf(await this.#found(other, updateOf)))
     await this.#change(async () => {
-      await this.#eachSummed(count, async (layer) => {
+      await this.#eachLayer(this.#summed(count), async (layer) => {
         const grid = this.grids.get(layer.name)
         if (grid === undefined) return
         await addToGrid(layer, grid, [negative(this.#addend(layer, member, own?.get(layer.name)))])
@@ -110,30 +130,28 @@ export class Accumulator {
 
   /** Takes in everything of another accumulator of the same plan, which is not used any more. */
   async merge(other: Accumulator): Promise<void> {
+    await this.settle()
+    await other.settle()
     const count = this.members.size + other.members.size
     this.#checkSum(other.sorted())
     await this.#change(async () => {
-      await this.#eachSummed(count, async (layer) => {
-        const into = this.grids.get(layer.name) ?? new BigInt64Array(layer.in * layer.out)
-        const theirs = other.grids.get(layer.name)
-        if (theirs !== undefined) native().mergeGrids(into, theirs)
-        const loose = [...this.members.values(), ...other.members.values()].filter((m) => m.factors.has(layer.name))
-        await addToGrid(
-          layer,
-          into,
-          loose.map((member) => this.#addend(layer, member)),
-        )
-        for (const member of loose) member.factors.delete(layer.name)
-        this.grids.set(layer.name, into)
-      })
+      for (const [name, theirs] of other.grids) {
+        const mine = this.grids.get(name)
+        if (mine === undefined) this.grids.set(name, theirs)
+        else native().mergeGrids(mine, theirs)
+      }
       for (const [client, member] of other.members) this.members.set(client, member)
+      await this.#sumLoose(count, this.members.values())
     })
   }
 
-  async #eachSummed(count: number, body: (layer: Layer) => Promise<void>): Promise<void> {
-    const summed = this.plan.layers.filter((layer) => this.isSummed(layer, count))
-    await eachLimited(summed.length, { threads: this.jobs.threads }, async (index) => {
-      const layer = summed[index]
+  #summed(count: number): Layer[] {
+    return this.plan.layers.filter((layer) => this.isSummed(layer, count))
+  }
+
+  async #eachLayer(layers: readonly Layer[], body: (layer: Layer) => Promise<void>): Promise<void> {
+    await eachLimited(layers.length, { threads: this.jobs.threads }, async (index) => {
+      const layer = layers[index]
       if (layer !== undefined) await body(layer)
     })
   }
@@ -188,13 +206,17 @@ export class Accumulator {
 
   /** A change that fails half-way leaves nothing that may be used. */
   async #change(body: () => Promise<void>): Promise<void> {
+    this.#checkUsable()
+    this.#broken = true
+    await body()
+    this.#broken = false
+  }
+
+  #checkUsable(): void {
     if (this.#broken)
       throw new OneroundError('CLOSED', 'The aggregation failed before and holds no sound sum.', {
         fix: 'Open it again from its last saved state, or from the updates.',
       })
-    this.#broken = true
-    await body()
-    this.#broken = false
   }
 }
 

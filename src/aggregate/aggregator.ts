@@ -5,7 +5,7 @@ import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding/overlay.js'
 import { checkUpdate } from '../update/checks.js'
-import type { Plan, Weights } from '../update/plan.js'
+import { type Plan, planSha256, type Weights } from '../update/plan.js'
 import {
   isBytesOrFile,
   parseUpdate,
@@ -114,6 +114,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
     state === undefined ? new Accumulator(plan, o.keep ?? 'updates', o) : await readState(state, plan, o, o.keep)
   // One after another: an update that arrives while another is taken in must not meet half a sum.
   let queue: Promise<unknown> = Promise.resolve()
+  const planHash = planSha256(plan)
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const turn = queue.then(work)
     queue = turn.catch(() => undefined)
@@ -133,6 +134,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
           round: o.round ?? reference.round,
           startSha256: o.startSha256 ?? reference.startSha256,
           taken: new Set(sums.members.keys()),
+          planHash,
         })
         await sums.add(update, sha256())
         return update.info
@@ -144,10 +146,26 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
         checkMerge(sums, other, file)
         await sums.merge(other)
       }),
-    digest: () => inTurn(async () => stateSha256(sums)),
-    save: (file) => inTurn(() => writeState(file, sums)),
-    exact: () => inTurn(async () => exactOfSums(plan, sumsOf(sums, plan.aggregate.weights, o).layers, o)),
-    finish: (options = {}) => inTurn(() => aggregate(sums, options, o)),
+    digest: () =>
+      inTurn(async () => {
+        await sums.settle()
+        return stateSha256(sums)
+      }),
+    save: (file) =>
+      inTurn(async () => {
+        await sums.settle()
+        return writeState(file, sums)
+      }),
+    exact: () =>
+      inTurn(async () => {
+        await sums.settle()
+        return exactOfSums(plan, sumsOf(sums, plan.aggregate.weights, o).layers, o)
+      }),
+    finish: (options = {}) =>
+      inTurn(async () => {
+        await sums.settle()
+        return aggregate(sums, options, o)
+      }),
   }
 }
 

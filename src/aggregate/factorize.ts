@@ -25,6 +25,13 @@ export async function factorizeMatrix(
   return named(sum, () => native().factorizeDense(sum.in, sum.out, values, maxRank, tolerance))
 }
 
+/** The best factors of the dense sum, overlay and all. */
+export async function factorizeDenseSum(sum: LayerSum, maxRank: number, tolerance: number): Promise<FactorizedDense> {
+  const { denseFactors } = sum
+  if (denseFactors !== undefined && sum.overlay.length === 0) return named(sum, () => denseFactors(maxRank, tolerance))
+  return factorizeMatrix(sum, await exactDense(sum), maxRank, tolerance)
+}
+
 /** weight * dense + pairs, [out, in]; `squaredNorm` from before the rounding to f32. */
 export async function denseSum(
   sum: LayerSum,
@@ -36,7 +43,7 @@ export async function denseSum(
 }
 
 /** The exact sum [out, in], overlay and all. */
-export async function exactDense(sum: LayerSum): Promise<Float32Array> {
+async function exactDense(sum: LayerSum): Promise<Float32Array> {
   const overlay = overlayPairs(sum)
   if (sum.dense === undefined) return (await denseSum(sum, pairsOf(sum))).values
   const values = await sum.dense()

@@ -86,8 +86,9 @@ export async function averageFiles(
     lengths,
     o.threads ?? availableParallelism(),
   )
+  const places = placesOf(plan, tensors)
   counted.forEach(({ info }, f) => {
-    checkFile(plan, tensors, info.client, squares.subarray(f * tensors.length, (f + 1) * tensors.length))
+    checkFile(plan, places, info.client, squares.subarray(f * tensors.length, (f + 1) * tensors.length))
   })
   return { adapter: makeAdapter(layersOf(plan, tensors, lengths, mean)), weights }
 }
@@ -176,12 +177,23 @@ function refusedLayout(path: string): OneroundError {
   })
 }
 
-function checkFile(plan: Plan, tensors: readonly NamedTensor[], client: string, squares: Float64Array): void {
-  const norms = new Map(tensors.map(({ name }, i) => [name, Math.sqrt(squares[i] ?? Number.NaN)]))
-  const normOf = (name: string) => norms.get(name) ?? Number.NaN
-  for (const layer of plan.layers)
-    checkNorms(client, layer, [normOf(`${layer.name}.lora_A`), normOf(`${layer.name}.lora_B`)], MAX_EFFECT)
-  if (plan.layers.some((layer) => normOf(`${layer.name}.lora_B`) > 0)) return
+/** Of each layer of the plan, which tensors of a file are its A and its B. */
+function placesOf(plan: Plan, tensors: readonly NamedTensor[]): { a: number; b: number }[] {
+  const places = new Map(tensors.map(({ name }, i) => [name, i]))
+  const placeOf = (name: string) => places.get(name) ?? Number.NaN
+  return plan.layers.map(({ name }) => ({ a: placeOf(`${name}.lora_A`), b: placeOf(`${name}.lora_B`) }))
+}
+
+function checkFile(
+  plan: Plan,
+  places: readonly { a: number; b: number }[],
+  client: string,
+  squares: Float64Array,
+): void {
+  const normOf = (tensor = Number.NaN) => Math.sqrt(squares[tensor] ?? Number.NaN)
+  for (const [i, layer] of plan.layers.entries())
+    checkNorms(client, layer, [normOf(places[i]?.a), normOf(places[i]?.b)], MAX_EFFECT)
+  if (places.some(({ b }) => normOf(b) > 0)) return
   throw refusal(
     client,
     'non-zero',

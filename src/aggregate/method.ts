@@ -1,6 +1,6 @@
 /** What every method takes and gives, one layer at a time. */
 import type { AdapterLayer } from '../adapter/adapter.js'
-import type { FactorPair } from '../native/binding/factors.js'
+import type { FactorizedDense, FactorPair } from '../native/binding/factors.js'
 import type { OverlayLayer } from '../native/binding/overlay.js'
 import type { StatisticReader } from './statistics.js'
 
@@ -33,6 +33,8 @@ export interface LayerSum {
    * factors would be larger. Absent where the factors are the smaller form.
    */
   dense?: () => Promise<Float32Array>
+  /** The best factors of that matrix without an overlay, where it need not be kept. The same bits. */
+  denseFactors?: (maxRank: number, tolerance: number) => Promise<FactorizedDense>
 }
 
 /** How many directions an adapter keeps. */

@@ -86,6 +86,8 @@ export function layerSum(
       const part = parts[i]
       return part === undefined || summand.raw === 0 ? [] : [onGrid(part, summand.raw, step)]
     })
+    sum.denseFactors = (maxRank, tolerance) =>
+      native().factorizeOnGrid(layer.in, layer.out, addends, step / totalOf(summands), maxRank, tolerance)
     sum.dense = async () => {
       const grid = new BigInt64Array(layer.in * layer.out)
       await addToGrid(layer, grid, addends)

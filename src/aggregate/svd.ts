@@ -1,6 +1,7 @@
 /** The best adapter of a given rank (FlexLoRA, arXiv 2402.11505; FLoRIST, arXiv 2506.09199). */
-import { energy, exactDense, factorize, factorizeMatrix } from './factorize.js'
-import { type LayerMethod, type LayerSum, pairsOf } from './method.js'
+import type { FactorizedDense } from '../native/binding/factors.js'
+import { energy, factorize, factorizeDenseSum, factorizeMatrix } from './factorize.js'
+import { type LayerMethod, type LayerOutcome, type LayerSum, pairsOf } from './method.js'
 import { rankLimits } from './ranks.js'
 
 /**
@@ -10,7 +11,7 @@ import { rankLimits } from './ranks.js'
  */
 export const svdLayer: LayerMethod = async (sum, { rank }) => {
   const { most, tolerance } = rankLimits(sum, rank)
-  if (sum.dense !== undefined) return matrixLayer(sum, await exactDense(sum), most, tolerance)
+  if (sum.dense !== undefined) return outcomeOf(sum, await factorizeDenseSum(sum, most, tolerance))
   const kept = await factorize(sum, pairsOf(sum), most, tolerance)
   return {
     layer: { name: sum.name, in: sum.in, out: sum.out, rank: kept.rank, scale: 1, a: kept.a, b: kept.b },
@@ -26,7 +27,10 @@ export async function matrixLayer(
   most: number,
   tolerance: number,
 ): ReturnType<LayerMethod> {
-  const kept = await factorizeMatrix(sum, values, most, tolerance)
+  return outcomeOf(sum, await factorizeMatrix(sum, values, most, tolerance))
+}
+
+function outcomeOf(sum: LayerSum, kept: FactorizedDense): LayerOutcome {
   return {
     layer: { name: sum.name, in: sum.in, out: sum.out, rank: kept.rank, scale: 1, a: kept.a, b: kept.b },
     lost: kept.lost,

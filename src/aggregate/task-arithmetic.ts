@@ -11,5 +11,6 @@ export const taskArithmeticLayer: LayerMethod = (sum, options) => {
 function scaled(sum: LayerSum, lambda: number): LayerSum {
   const { dense } = sum
   if (dense === undefined) return withCoefficients(sum, (_, weight) => lambda * weight)
-  return { ...sum, dense: async () => (await dense()).map((value) => lambda * value) }
+  const { denseFactors: _, ...rest } = sum
+  return { ...rest, dense: async () => (await dense()).map((value) => lambda * value) }
 }

@@ -61,6 +61,7 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
     mergeGrids: guardedCall(binding.mergeGrids as Call) as NativeBinding['mergeGrids'],
     elementBound: guardedCall(binding.elementBound as Call) as NativeBinding['elementBound'],
     denseSum: guardedCall(binding.denseSum as Call) as NativeBinding['denseSum'],
+    factorizeOnGrid: guardedCall(binding.factorizeOnGrid as Call) as NativeBinding['factorizeOnGrid'],
     factorizeDense: guardedCall(binding.factorizeDense as Call) as NativeBinding['factorizeDense'],
     coordinateWise: guardedCall(binding.coordinateWise as Call) as NativeBinding['coordinateWise'],
     productGram: guardedCall(binding.productGram as Call) as NativeBinding['productGram'],

@@ -104,7 +104,8 @@ function layersOf(client: string, layers: readonly RawLayer[], plan: Plan): Adap
       FIX,
     )
   }
-  return plan.layers.map((layer, i) => ({ ...layer, a: floats(raws[i]?.a), b: floats(raws[i]?.b) }))
+  const take = takeFloats(raws.reduce((total, { a, b }) => total + a.length + b.length, 0))
+  return plan.layers.map((layer, i) => ({ ...layer, a: take(raws[i]?.a), b: take(raws[i]?.b) }))
 }
 
 function deltasOf(client: string, deltas: readonly RawTensor[], { tensors }: FullTrainable): DenseDelta[] {
@@ -182,7 +183,17 @@ export function readUpdateBytes(file: string, plan: Plan): Promise<Uint8Array> {
 
 /** An aligned copy. */
 function floats(bytes: Uint8Array = new Uint8Array()): Float32Array {
-  const copy = new Uint8Array(bytes.length)
-  copy.set(bytes)
-  return new Float32Array(copy.buffer)
+  return takeFloats(bytes.length)(bytes)
+}
+
+/** Aligned copies that share one block of `total` bytes: hundreds of small blocks cost more than what is copied. */
+function takeFloats(total: number): (bytes?: Uint8Array) => Float32Array {
+  const block = new Uint8Array(total)
+  let at = 0
+  return (bytes = new Uint8Array()) => {
+    block.set(bytes, at)
+    const copy = new Float32Array(block.buffer, at, bytes.length / 4)
+    at += bytes.length
+    return copy
+  }
 }

@@ -47,6 +47,15 @@ export interface FactorBinding {
     maxRank: number,
     tolerance: number,
   ): Promise<FactorizedDense>
+  /** The same of grid * factor for the grid that addToGrid makes of the pairs, which JavaScript never sees. */
+  factorizeOnGrid(
+    inDim: number,
+    outDim: number,
+    pairs: FactorPair[],
+    factor: number,
+    maxRank: number,
+    tolerance: number,
+  ): Promise<FactorizedDense>
   /** sum_i weight_i B_i A_i + denseWeight * dense as [out, in]; `dense` may be empty. The norm is from before the rounding to f32. */
   denseSum(
     inDim: number,

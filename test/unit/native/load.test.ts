@@ -37,6 +37,7 @@ const named = {
   probeBudget: true,
   factorizeSum: true,
   factorizeDense: true,
+  factorizeOnGrid: true,
   denseSum: true,
   sumSquaredNorm: true,
   productGram: true,
