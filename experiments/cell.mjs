@@ -47,7 +47,7 @@ for (const seed of study.seeds) {
     asked[what].push(await questions[what]({ base, clients, evidence, settings, told, o }))
   process.stderr.write(`${name} ${index}: seed ${seed}, ${((performance.now() - began) / 1000).toFixed(0)} s\n`)
 }
-const evidence = await Promise.all(runs.map(readRunEvidence))
+const evidence = await Promise.all(runs.map((run) => readRunEvidence(run, { ablations: true })))
 const record = {
   settings,
   seeds: study.seeds,

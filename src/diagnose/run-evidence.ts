@@ -43,7 +43,8 @@ export interface RunEvidence {
 /** An arm's name as a part of a path, as a run folder has it. */
 export const placeOf = (arm: string) => arm.replaceAll(':', '-')
 
-export async function readRunEvidence(folder: string): Promise<RunEvidence> {
+/** `ablations`: arms that do on purpose what is wrong, too. */
+export async function readRunEvidence(folder: string, o: { ablations?: boolean } = {}): Promise<RunEvidence> {
   const { plan: text, state } = await readRun(folder)
   const plan = parsePlan(text, join(folder, 'plan.json'))
   const arms = new Map<string, RunArm>()
@@ -55,8 +56,9 @@ export async function readRunEvidence(folder: string): Promise<RunEvidence> {
     if (kind === 'data' && typeof value === 'string') data.push([rest.join('/'), value])
     if (kind === 'seconds' && typeof value === 'number') seconds.push([rest.join('/'), value])
     const name = rest.join('/')
+    if (kind !== 'arm' || !(name === 'base' || name === 'pooled' || shapeOf(name))) continue
     // An ablation is a result of no federation.
-    if (kind !== 'arm' || !(name === 'base' || name === 'pooled' || (shapeOf(name) && !shapeOf(name)?.leak))) continue
+    if (shapeOf(name)?.leak && !o.ablations) continue
     const parsed = z.array(arm).length(1).safeParse(value)
     if (!parsed.success) continue
     arms.set(name, parsed.data[0] as RunArm)

@@ -37,7 +37,7 @@ interface SimulationEvidence extends JobOptions {
 }
 
 export async function diagnoseSimulation(o: SimulationEvidence): Promise<Diagnosis> {
-  const runs = await Promise.all(o.runs.map(readRunEvidence))
+  const runs = await Promise.all(o.runs.map((run) => readRunEvidence(run)))
   const [first] = runs
   if (first === undefined) {
     throw new OneroundError('ARGUMENT', 'There is no run to diagnose.', { fix: 'Give at least one run folder.' })

@@ -7,6 +7,7 @@ import { resolveWeights } from '../../src/aggregate/weights.js'
 import { hasGrown } from '../../src/diagnose/client-evidence.js'
 import { diagnose } from '../../src/diagnose/diagnose.js'
 import { makeLosses, readLosses, writeLosses } from '../../src/diagnose/losses-file.js'
+import { readRunEvidence } from '../../src/diagnose/run-evidence.js'
 import { type Diagnosis, isKnown } from '../../src/diagnose/types.js'
 import { simulate } from '../../src/federation/simulate.js'
 import { train } from '../../src/train/train.js'
@@ -63,6 +64,16 @@ describe('a simulation', () => {
     // Eleven examples carry no verdict, whatever the margin.
     expect(d.verdict.kind).toBe('not-enough-evidence')
     expect(d.verdict.missing[0]?.reason).toMatch(/11 held-out examples/)
+  })
+
+  test('with an ablation is diagnosed without it, and gives it where it is asked for', async () => {
+    const folder = join(tiny.folder, 'ablation')
+    const leak = '1x2:shared-object-leak'
+    await simulate(tiny.base, tiny.clients, tiny.plan, { folder, compare: ['base', '1x2', leak] })
+    expect([...(await readRunEvidence(folder)).arms.keys()]).toEqual(['base', '1x2'])
+    const { arms, items } = await readRunEvidence(folder, { ablations: true })
+    expect([arms.has(leak), items.has(leak)]).toEqual([true, true])
+    rmSync(folder, { recursive: true })
   })
 
   test('of one seed says that it is one', async () => {
