@@ -17,8 +17,8 @@ import { weightOf } from './weights.js'
 /** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
 export type Keep = 'updates' | 'sums'
 
-/** Factors that wait beside the sums take at most about so much memory. */
-const MOST_WAITING = 16 * 2 ** 20
+/** Factors that wait beside the sums: of so many clients, and of about so much memory, at most. */
+const MOST_WAITING = { clients: 16, bytes: 16 * 2 ** 20 }
 
 export interface Factors {
   a: Float32Array
@@ -39,8 +39,8 @@ export class Accumulator {
   readonly members = new Map<string, Member>()
   /** by layer: sum over the members, [out, in], in steps */
   readonly grids = new Map<string, BigInt64Array>()
-  /** bytes of factors that wait to be summed */
-  #waiting = 0
+  /** whose factors wait to be summed */
+  #waiting = { clients: 0, bytes: 0 }
   #broken = false
 
   constructor(
@@ -70,15 +70,18 @@ export class Accumulator {
     const added: Member = { info, sha256, steps, factors: own }
     this.#checkUsable()
     this.members.set(info.client, added)
-    for (const { name, rank, in: inDim, out } of this.#summed(this.members.size))
-      if (own.has(name)) this.#waiting += 4 * rank * (inDim + out)
-    if (this.#waiting > MOST_WAITING) await this.settle()
+    const bytes = this.#summed(this.members.size)
+      .filter(({ name }) => own.has(name))
+      .reduce((sum, { rank, in: inDim, out }) => sum + 4 * rank * (inDim + out), 0)
+    if (bytes === 0) return
+    this.#waiting = { clients: this.#waiting.clients + 1, bytes: this.#waiting.bytes + bytes }
+    if (this.#waiting.clients >= MOST_WAITING.clients || this.#waiting.bytes > MOST_WAITING.bytes) await this.settle()
   }
 
   /** Sums what waits. To be called before anything is read. */
   async settle(): Promise<void> {
     await this.#change(() => this.#sumLoose(this.members.size, this.members.values()))
-    this.#waiting = 0
+    this.#waiting = { clients: 0, bytes: 0 }
   }
 
   /** Factors of these members, in layers of which only the sum is kept for `count` members, go to the grids. */
