@@ -63,7 +63,8 @@ const emit = (row) => {
   if (file !== undefined) appendFileSync(file, `${text}\n`)
 }
 if (!has('json')) console.log(`${where.device}, ${cores} cores, ${isa}, commit ${where.commit}`)
-for (const one of name === undefined ? names : [name]) {
+// Peers need Python, and minutes to set it up.
+for (const one of name === undefined ? names.filter((each) => each !== 'peers') : [name]) {
   if (!has('json') && name === undefined) console.log(`\n${one}`)
   try {
     const { run } = await import(`./${one}.mjs`)
