@@ -1,20 +1,21 @@
 // How fast is it beside what a user would pick instead?
-//   npm run bench -- peers [--folder run/peers | --python V/bin/python] [--quick] [--json]
-// The first time it makes a Python environment in the folder (PyTorch alone is gigabytes) and the model as transformers
-// reads it; then training and scoring run on both sides, taking turns, and ratios are of the peer's best dtype.
-// --python: an environment that is there already. --quick: one run each. Not part of `npm run bench` without a name.
+//   npm run bench -- peers [--python V/bin/python] [--folder run/peers] [--quick] [--json]
+// The first time it installs the peers (scripts/install-peers.mjs --python: about 2 GB) and makes the model as
+// transformers reads it; then training and scoring run on both sides, taking turns, and ratios are of the peer's best
+// dtype. --quick: one run each. Not part of `npm run bench` without a name.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { model, peerModel, shared } from './processes.mjs'
 import { run as score } from './score.mjs'
 import { run as train } from './train.mjs'
 
-const PACKAGES = ['torch==2.13.0', 'transformers', 'peft', 'gguf', 'safetensors', 'accelerate', 'sentencepiece']
+const inRepository = (path) => fileURLToPath(new URL(`../${path}`, import.meta.url))
 
 export async function run({ emit, flag, has }) {
   const folder = flag('folder', 'run/peers')
-  const python = flag('python') ?? pythonIn(folder)
+  const python = flag('python') ?? process.env.ONEROUND_PEER_PYTHON ?? installed()
   const hf = join(folder, 'model')
   if (!existsSync(join(hf, 'done'))) {
     console.error('making the model as transformers reads it')
@@ -33,19 +34,12 @@ export async function run({ emit, flag, has }) {
   }
 }
 
-/** The environment of the folder, made where it is not there whole. */
-function pythonIn(folder) {
-  const place = join(folder, 'python')
-  const python = join(place, 'bin/python')
-  if (existsSync(join(place, 'done'))) return python
-  for (const [command, ...args] of [
-    ['python3', '-m', 'venv', place],
-    [python, '-m', 'pip', 'install', '--quiet', ...PACKAGES],
-  ]) {
-    console.error([command, ...args].join(' '))
-    const { status, error } = spawnSync(command, args, { stdio: ['ignore', 'inherit', 'inherit'] })
-    if (status !== 0) throw new Error(`'${command}' ended with ${error?.message ?? status}: mend it and start again`)
-  }
-  writeFileSync(join(place, 'done'), '')
+/** The peers' Python, installed where it is not there. */
+function installed() {
+  const python = inRepository('test/.peers/python/bin/python')
+  if (spawnSync(python, ['-c', 'import torch, transformers, peft, gguf']).status === 0) return python
+  const script = inRepository('scripts/install-peers.mjs')
+  const { status } = spawnSync(process.execPath, [script, '--python'], { stdio: ['ignore', 2, 2] })
+  if (status !== 0) throw new Error('the peers could not be installed (see above)')
   return python
 }
