@@ -7,6 +7,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { computes } from './peak.mjs'
 import { model, peerModel, shared } from './processes.mjs'
 import { run as score } from './score.mjs'
 import { run as train } from './train.mjs'
@@ -25,9 +26,10 @@ export async function run({ emit, flag, has }) {
   }
   const short = has('quick') ? { steps: '2', runs: '1' } : {}
   const common = { python, hf, ...short }
-  for (const shape of [{ tokens: '128' }, { tokens: '256', compute: 'bf16' }, { tokens: '0', batch: '8' }])
+  const best = computes().at(-1)
+  for (const shape of [{ tokens: '128' }, { tokens: '256', compute: best }, { tokens: '0', batch: '8' }])
     await train(asked({ ...common, ...shape }))
-  await score(asked(common))
+  await score(asked({ ...common, compute: best }))
 
   function asked(values) {
     return { emit, flag: (name, otherwise) => values[name] ?? flag(name, otherwise), has: (name) => name === 'peers' }
