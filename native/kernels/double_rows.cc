@@ -1,6 +1,6 @@
 // The loops of the factorisations, in double: sixteen chains in a fixed order and no fused operation, so that vectors
 // of any width give the same bits.
-#include "kernels/double_vector.h"
+#include "kernels/double_tile.h"
 #include "kernels/kernel_set.h"
 
 namespace oneround::ONEROUND_ISA {
@@ -39,19 +39,7 @@ double dot_doubles(const double* x, const double* y, int64_t count) {
 // c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns, in doubles of any kind: packed as for
 // product_tile; one chain over k for each element, each product rounded before it is added.
 void double_tile(int64_t count, const double* a, const double* b, double* c) {
-  Doubles sum[kProductRows][kProductVectors];
-  for (int i = 0; i < kProductRows; i++)
-    for (int v = 0; v < kProductVectors; v++) sum[i][v] = load_doubles(c + i * kProductColumns + v * kDoubles);
-  for (int64_t k = 0; k < count; k++, a += kProductRows, b += kProductColumns) {
-    Doubles row[kProductVectors];
-    for (int v = 0; v < kProductVectors; v++) row[v] = load_doubles(b + v * kDoubles);
-    for (int i = 0; i < kProductRows; i++) {
-      const Doubles left = set_doubles(a[i]);
-      for (int v = 0; v < kProductVectors; v++) sum[i][v] = add_doubles(sum[i][v], mul_doubles(left, row[v]));
-    }
-  }
-  for (int i = 0; i < kProductRows; i++)
-    for (int v = 0; v < kProductVectors; v++) store_doubles(c + i * kProductColumns + v * kDoubles, sum[i][v]);
+  double_register_tile<RoundedStep>(count, a, b, c);
 }
 
 // y += factor * x

@@ -1,7 +1,7 @@
 // Products of f32 numbers summed in double, and doubles onto a grid of integers. A product of two f32 numbers has 48
 // bits and is exact in double, so a fused multiply-add and a multiplication with an addition give the same bits:
 // these sums are the same on every instruction set.
-#include "kernels/double_vector.h"
+#include "kernels/double_tile.h"
 #include "kernels/kernel_set.h"
 
 namespace oneround::ONEROUND_ISA {
@@ -9,19 +9,7 @@ namespace oneround::ONEROUND_ISA {
 // c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns; a, b packed [count][rows or columns] and c
 // [rows][columns]. Every number of a and b is an f32 number. One chain over k for each element.
 void product_tile(int64_t count, const double* a, const double* b, double* c) {
-  Doubles sum[kProductRows][kProductVectors];
-  for (int i = 0; i < kProductRows; i++)
-    for (int v = 0; v < kProductVectors; v++) sum[i][v] = load_doubles(c + i * kProductColumns + v * kDoubles);
-  for (int64_t k = 0; k < count; k++, a += kProductRows, b += kProductColumns) {
-    Doubles row[kProductVectors];
-    for (int v = 0; v < kProductVectors; v++) row[v] = load_doubles(b + v * kDoubles);
-    for (int i = 0; i < kProductRows; i++) {
-      const Doubles left = set_doubles(a[i]);
-      for (int v = 0; v < kProductVectors; v++) sum[i][v] = fma_exact(left, row[v], sum[i][v]);
-    }
-  }
-  for (int i = 0; i < kProductRows; i++)
-    for (int v = 0; v < kProductVectors; v++) store_doubles(c + i * kProductColumns + v * kDoubles, sum[i][v]);
+  double_register_tile<ExactStep>(count, a, b, c);
 }
 
 // Adding 1.5 * 2^52 to a number below 2^51 leaves it rounded, ties to even, in the low bits of the sum.

@@ -12,6 +12,7 @@ import type { Update, UpdateInfo } from '../update/update.js'
 import { addToGrid, gridStep, MOST_STEPS, MOST_SUM, negative, onGrid } from './grid.js'
 import { eachLimited, type LayerJobs } from './layers.js'
 import { isDense } from './method.js'
+import { byClient } from './sums.js'
 import { weightOf } from './weights.js'
 
 /** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
@@ -56,7 +57,7 @@ export class Accumulator {
 
   /** Members in the order of their names. */
   sorted(): Member[] {
-    return [...this.members.values()].sort((x, y) => (x.info.client < y.info.client ? -1 : 1))
+    return byClient(this.members.values())
   }
 
   /**

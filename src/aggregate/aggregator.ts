@@ -1,9 +1,9 @@
 /** Updates -> adapter. Updates come in any order and in any grouping; the result is the same, bit for bit. */
-import { createHash } from 'node:crypto'
 import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding/overlay.js'
+import { sha256Of } from '../text/digest.js'
 import { checkUpdate } from '../update/checks.js'
 import { type Plan, planSha256, type Weights } from '../update/plan.js'
 import {
@@ -120,6 +120,12 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
     queue = turn.catch(() => undefined)
     return turn
   }
+  // What reads the sums reads them whole.
+  const settled = <T>(work: () => Promise<T>): Promise<T> =>
+    inTurn(async () => {
+      await sums.settle()
+      return work()
+    })
   return {
     get clients() {
       return sums.sorted().map((member) => member.info.client)
@@ -146,26 +152,10 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
         checkMerge(sums, other, file)
         await sums.merge(other)
       }),
-    digest: () =>
-      inTurn(async () => {
-        await sums.settle()
-        return stateSha256(sums)
-      }),
-    save: (file) =>
-      inTurn(async () => {
-        await sums.settle()
-        return writeState(file, sums)
-      }),
-    exact: () =>
-      inTurn(async () => {
-        await sums.settle()
-        return exactOfSums(plan, sumsOf(sums, plan.aggregate.weights, o).layers, o)
-      }),
-    finish: (options = {}) =>
-      inTurn(async () => {
-        await sums.settle()
-        return aggregate(sums, options, o)
-      }),
+    digest: () => settled(async () => stateSha256(sums)),
+    save: (file) => settled(() => writeState(file, sums)),
+    exact: () => settled(async () => exactOfSums(plan, sumsOf(sums, plan.aggregate.weights, o).layers, o)),
+    finish: (options = {}) => settled(() => aggregate(sums, options, o)),
   }
 }
 
@@ -177,10 +167,6 @@ async function readSource(
   const bytes = typeof source === 'string' ? await readUpdateBytes(source, plan) : source
   const update = parseUpdate(bytes, plan, typeof source === 'string' ? source : undefined)
   return { update, sha256: () => sha256Of(bytes) }
-}
-
-function sha256Of(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
 
 async function removeClient(sums: Accumulator, plan: Plan, client: string, o: RemoveOptions): Promise<void> {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
+import { sha256Of } from '../text/digest.js'
 import { canonicalJson } from '../update/canonical.js'
 import { checkUpdate } from '../update/checks.js'
 import type { Plan } from '../update/plan.js'
@@ -35,7 +36,7 @@ export function openDenseAggregator(plan: Plan, o: AggregatorOptions, state?: st
       const hash = createHash('sha256')
       for (const name of [...taken.keys()].sort()) {
         const bytes = serializeUpdate(await read(taken.get(name)?.source as Source, plan))
-        hash.update(canonicalJson([name, createHash('sha256').update(bytes).digest('hex')]))
+        hash.update(canonicalJson([name, sha256Of(bytes)]))
       }
       return hash.digest('hex')
     },

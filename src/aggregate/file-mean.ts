@@ -15,6 +15,7 @@ import { decodeInfo, type UpdateInfo } from '../update/info.js'
 import { type Plan, planSha256, type Weights } from '../update/plan.js'
 import { refusal } from '../update/refusal.js'
 import { eachLimited } from './layers.js'
+import { byClient } from './sums.js'
 import { resolveWeights } from './weights.js'
 
 export interface FileMeanOptions {
@@ -74,13 +75,13 @@ export async function averageFiles(
     checkStated(plan, { info })
     taken.add(info.client)
   }
-  heads.sort((x, y) => (x.info.client < y.info.client ? -1 : 1))
+  const sorted = byClient(heads)
   const weights = resolveWeights(
     o.weights ?? plan.aggregate.weights,
-    heads.map(({ info }) => info),
+    sorted.map(({ info }) => info),
   )
   const lengths = tensors.map(({ shape }) => shape.reduce((product, n) => product * n, 1))
-  const counted = heads.filter(({ info }) => weights[info.client] !== 0)
+  const counted = sorted.filter(({ info }) => weights[info.client] !== 0)
   const { mean, squares } = await native().meanOfFiles(
     counted.map(({ path, offset, info }) => ({ path, offset, weight: weights[info.client] ?? 0 })),
     lengths,

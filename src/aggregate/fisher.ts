@@ -12,9 +12,10 @@ const floor = 1e-12
 export const fisherLayer: LayerMethod = async (sum, options) => {
   const parts = sum.parts.filter((part) => part.weight !== 0)
   const { rank, scale } = alike(sum, parts, 'fisher')
-  const weighted = async (factor: 'a' | 'b') => {
-    const fisher: Float32Array[] = []
-    for (const part of parts) fisher.push(await statisticOf(sum, part, factor, options.statistics))
+  const measured: Fisher[] = []
+  for (const part of parts) measured.push(await statisticOf(sum, part, options.statistics))
+  const weighted = (factor: 'a' | 'b') => {
+    const fisher = measured.map((own) => own[factor])
     return Float32Array.from(parts[0]?.[factor] ?? [], (_, i) => {
       let [total, weight] = [0, 0]
       parts.forEach((part, c) => {
@@ -25,24 +26,27 @@ export const fisherLayer: LayerMethod = async (sum, options) => {
       return total / weight
     })
   }
-  const mean = { rank, scale, a: await weighted('a'), b: await weighted('b') }
+  const mean = { rank, scale, a: weighted('a'), b: weighted('b') }
   const result = [pairOfMean(mean), ...overlayPairs(sum)]
   const { name, in: inDim, out } = sum
   const layer = sum.overlay.length === 0 ? { name, in: inDim, out, ...mean } : sideBySide(sum, result)
   return { layer, ...(await errorOf(sum, result)) }
 }
 
-async function statisticOf(
-  sum: LayerSum,
-  part: Part,
-  factor: 'a' | 'b',
-  statistics: StatisticReader | undefined,
-): Promise<Float32Array> {
+/** Of one client and layer, as its factors. */
+interface Fisher {
+  a: Float32Array
+  b: Float32Array
+}
+
+async function statisticOf(sum: LayerSum, part: Part, statistics: StatisticReader | undefined): Promise<Fisher> {
   const own = await statistics?.(part.client, sum.name)
-  const values = factor === 'a' ? own?.fisherA : own?.fisherB
-  if (values?.length === part[factor].length && values.every((value) => Number.isFinite(value) && value >= 0))
-    return values
-  const found = values === undefined ? 'none' : `${values.length} numbers`
-  const expected = `${part[factor].length} finite numbers of at least 0 for lora_${factor.toUpperCase()}`
-  throw noStatistic('fisher', part.client, sum.name, found, expected)
+  const checked = (factor: 'a' | 'b', values: Float32Array | undefined) => {
+    if (values?.length === part[factor].length && values.every((value) => Number.isFinite(value) && value >= 0))
+      return values
+    const found = values === undefined ? 'none' : `${values.length} numbers`
+    const expected = `${part[factor].length} finite numbers of at least 0 for lora_${factor.toUpperCase()}`
+    throw noStatistic('fisher', part.client, sum.name, found, expected)
+  }
+  return { a: checked('a', own?.fisherA), b: checked('b', own?.fisherB) }
 }

@@ -3,6 +3,7 @@ import { OneroundError } from '../errors.js'
 import { native } from '../native/load.js'
 import type { Update } from '../update/update.js'
 import { eachLimited, type LayerJobs } from './layers.js'
+import { byClient } from './sums.js'
 
 export interface Gram {
   /** in the order of their names */
@@ -17,9 +18,7 @@ export interface Gram {
  * of all ranks. Updates must hold the same layers; dense deltas are refused.
  */
 export async function gram(updates: readonly Update[], jobs: LayerJobs = {}): Promise<Gram> {
-  const sorted = [...updates].sort((x, y) =>
-    x.info.client < y.info.client ? -1 : x.info.client > y.info.client ? 1 : 0,
-  )
+  const sorted = byClient(updates)
   const names = (sorted[0]?.adapter.layers ?? []).map((layer) => layer.name).sort()
   const tables = sorted.map((update) => {
     if (update.adapter.dense.length > 0 || update.adapter.layers.length !== names.length) throw unlike(update)

@@ -4,14 +4,15 @@ import { OneroundError } from '../errors.js'
 import type { FactorPair } from '../native/binding/factors.js'
 import type { OverlayLayer } from '../native/binding/overlay.js'
 import { native } from '../native/load.js'
+import type { UpdateInfo } from '../update/info.js'
 import type { Weights } from '../update/plan.js'
 import type { Update } from '../update/update.js'
 import { addToGrid, gridStep, onGrid } from './grid.js'
 import { isDense, type LayerSum, type Part } from './method.js'
 
 /** By UTF-16 code units: the same on every machine and in every locale. */
-export function byClient(updates: Iterable<Update>): Update[] {
-  return [...updates].sort((x, y) => (x.info.client < y.info.client ? -1 : x.info.client > y.info.client ? 1 : 0))
+export function byClient<T extends { readonly info: Pick<UpdateInfo, 'client'> }>(items: Iterable<T>): T[] {
+  return [...items].sort((x, y) => (x.info.client < y.info.client ? -1 : x.info.client > y.info.client ? 1 : 0))
 }
 
 /** One client as the sums need it. */

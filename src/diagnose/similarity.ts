@@ -2,6 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { openAggregator } from '../aggregate/aggregator.js'
 import { gram } from '../aggregate/gram.js'
+import { byClient } from '../aggregate/sums.js'
 import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
 import type { Update } from '../update/update.js'
@@ -19,7 +20,7 @@ const LEAST_FOR_OUTLIERS = 5
 
 /** @param updates of one round, already checked; in any order */
 export async function measureSimilarity(plan: Plan, updates: readonly Update[]): Promise<Similarity> {
-  const sorted = [...updates].sort((x, y) => (x.info.client < y.info.client ? -1 : 1))
+  const sorted = byClient(updates)
   const aggregator = await openAggregator(plan)
   for (const update of sorted) await aggregator.add(update)
   const { weights, relativeError } = await aggregator.finish({

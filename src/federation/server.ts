@@ -6,6 +6,7 @@ import { exactForm } from '../aggregate/exact.js'
 import { frozenFactors } from '../aggregate/frozen.js'
 import type { LayerJobs } from '../aggregate/layers.js'
 import { serveAdapter } from '../aggregate/serve.js'
+import { byClient } from '../aggregate/sums.js'
 import { methodTable } from '../aggregate/table.js'
 import { resolveWeights } from '../aggregate/weights.js'
 import { OneroundError } from '../errors.js'
@@ -89,8 +90,8 @@ async function sumRound(
   const keep = o.keep ?? keepOf(plan, count, isServed ? (o.finish ?? {}) : undefined)
   const place = { round, startSha256, overlay, dense: start.dense, keep }
   const aggregator = await openAggregator(plan, undefined, { ...o, ...place })
-  const infos: UpdateInfo[] = []
-  for (const source of updates) infos.push(await aggregator.add(source))
+  const taken: { info: UpdateInfo }[] = []
+  for (const source of updates) taken.push({ info: await aggregator.add(source) })
   return {
     // What all share makes the mean of their factors exact, and its own method knows that.
     mean: async () =>
@@ -98,13 +99,12 @@ async function sumRound(
         ? (await aggregator.finish({ method: METHOD_OF[kind], rank: 'auto' })).adapter
         : aggregator.exact(),
     served: () => aggregator.finish(o.finish),
-    weights: () => resolveWeights(plan.aggregate.weights, byName(infos)),
+    weights: () =>
+      resolveWeights(
+        plan.aggregate.weights,
+        byClient(taken).map(({ info }) => info),
+      ),
   }
-}
-
-/** Sums of weights are made in one order. */
-function byName(infos: readonly UpdateInfo[]): UpdateInfo[] {
-  return [...infos].sort((x, y) => (x.client < y.client ? -1 : 1))
 }
 
 /** So much of updates is held at once; beyond it a layer's factors turn into its sum, with the same bits and more work. */

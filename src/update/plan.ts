@@ -1,7 +1,7 @@
 /** The plan: what all parties agree on before anything trains. Its hash stands in every update. */
-import { createHash } from 'node:crypto'
 import { OneroundError } from '../errors.js'
 import { writeAtomic } from '../run/atomic.js'
+import { sha256Of } from '../text/digest.js'
 import { canonicalJson } from './canonical.js'
 import { decayTable, resolveLayers, updateCount } from './layers.js'
 import { LIMITS } from './limits.js'
@@ -62,7 +62,7 @@ export function planText(plan: Plan): string {
 
 /** SHA-256 of the plan's canonical JSON, in hexadecimal: layout and order of the file change nothing. */
 export function planSha256(plan: Plan): string {
-  return createHash('sha256').update(canonicalJson(plan)).digest('hex')
+  return sha256Of(canonicalJson(plan))
 }
 
 function parseText(text: string, source: string): unknown {

@@ -1,5 +1,4 @@
 /** An adapter to a repository of the hub and back. */
-import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { readAdapter } from '../adapter/convert.js'
 import { foundAdapterFiles } from '../adapter/folder.js'
@@ -10,6 +9,7 @@ import { fetchAdapter, type HubOptions } from '../model/hub.js'
 import { type Pushed, type PushOptions, pushFiles } from '../model/hub-push.js'
 import { writeSealed } from '../run/atomic.js'
 import { readBoundedFile } from '../text/bounded-file.js'
+import { sha256Of } from '../text/digest.js'
 import { cardText, STACK_WARNING } from './card.js'
 import type { Plan } from './plan-schema.js'
 
@@ -33,7 +33,7 @@ export interface Published extends Pushed {
  */
 export async function publish(folder: string, target: string, o: PublishOptions = {}): Promise<Published> {
   const { adapter, files } = await readFolder(folder)
-  const digests = files.map(([name, content]) => ({ name, sha256: createHash('sha256').update(content).digest('hex') }))
+  const digests = files.map(([name, content]) => ({ name, sha256: sha256Of(content) }))
   const card = cardText({ adapter, files: digests, plan: o.plan, verdict: o.verdict })
   const message = o.message ?? 'Federated LoRA adapter'
   const pushed = await pushFiles(target, [...files, ['README.md', card]], { ...o, message })

@@ -6,6 +6,7 @@ import { OneroundError } from '../errors.js'
 import { layOutSafetensors } from '../model/safetensors-layout.js'
 import { LIMITS } from './limits.js'
 import { type Plan, planSha256 } from './plan.js'
+import { clientName } from './plan-schema.js'
 
 export const STATISTICS = ['fisher', 'regmean'] as const
 export type StatisticKind = (typeof STATISTICS)[number]
@@ -58,7 +59,7 @@ export function decodeStatisticInfo(metadata: Readonly<Record<string, string>>, 
   const own = encodeStatisticInfo(info)
   const stranger = [...new Set([...Object.keys(metadata), ...Object.keys(own)])].find((key) => read(key) !== own[key])
   if (stranger !== undefined) throw malformed(source, `'${stranger.slice(0, 80)}': '${read(stranger).slice(0, 80)}'`)
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(info.client) || !hashes.every((hash) => /^[0-9a-f]{64}$/.test(hash)))
+  if (!clientName.safeParse(info.client).success || !hashes.every((hash) => /^[0-9a-f]{64}$/.test(hash)))
     throw malformed(source, 'a client or a digest that is none')
   return info
 }

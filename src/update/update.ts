@@ -2,12 +2,12 @@
  * An update: what one client's training sends. It holds what trained of the plan's layers (both factors, B, or a core), or
  * the change of every tensor, and a closed list of metadata.
  */
-import { createHash } from 'node:crypto'
 import { type Adapter, type AdapterLayer, makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import type { SafetensorsTensor } from '../model/safetensors.js'
 import { serializeSafetensors } from '../model/safetensors.js'
 import { writeAtomic } from '../run/atomic.js'
+import { sha256Of } from '../text/digest.js'
 import { decodeUpdate, ENDINGS, type RawLayer, type RawTensor } from './decode.js'
 import { bytesOf } from './digest.js'
 import { encodeInfo, KINDS, type UpdateInfo, type UpdateKind } from './info.js'
@@ -53,7 +53,7 @@ export function makeUpdate(info: UpdateInfo, trained: Adapter | Trained): Update
     async save(file) {
       const bytes = serializeUpdate(this)
       await writeAtomic(file, bytes)
-      return { sha256: createHash('sha256').update(bytes).digest('hex'), bytes: bytes.length }
+      return { sha256: sha256Of(bytes), bytes: bytes.length }
     },
   }
 }

@@ -1,5 +1,6 @@
 import { type AdapterLayer, makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
+import { byClient } from '../aggregate/sums.js'
 import { resolveWeights } from '../aggregate/weights.js'
 import type { Dataset } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
@@ -89,7 +90,7 @@ function checkedUpdates(plan: Plan, start: Start, updates: readonly Update[]): U
     checkUpdate(plan, update, { round: start.round, startSha256: start.sha256, taken })
     taken.add(update.info.client)
   }
-  return [...updates].sort((x, y) => (x.info.client < y.info.client ? -1 : 1)).map((update) => inOrder(plan, update))
+  return byClient(updates).map((update) => inOrder(plan, update))
 }
 
 function inOrder({ layers, train }: Plan, update: Update): Update {

@@ -1,22 +1,20 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { makeAdapter } from '../../src/adapter/adapter.js'
 import { LossEvaluator } from '../../src/evaluate/loss.js'
-import { type FisherStatistic, measureFisher, openAggregator, train } from '../../src/index.js'
+import { type FisherStatistic, measureFisher, openAggregator } from '../../src/index.js'
 import type { Update } from '../../src/update/update.js'
-import { type TinyFederation, tinyFederation } from './tiny.js'
+import { type TinyFederation, tinyFederation, trainedWith } from './tiny.js'
 
 let tiny: TinyFederation
 let updates: Update[]
 let statistics: Record<string, FisherStatistic>
 beforeAll(async () => {
   tiny = await tinyFederation({ dropout: 0.1 })
-  updates = []
-  statistics = {}
-  for (const [client, data] of Object.entries(tiny.clients)) {
-    const update = await train(tiny.base, data, tiny.plan, { client })
-    updates.push(update)
-    statistics[client] = await measureFisher(tiny.base, data, tiny.plan, update)
-  }
+  const each = await trainedWith(tiny, (client, update) =>
+    measureFisher(tiny.base, tiny.clients[client]!, tiny.plan, update),
+  )
+  updates = each.updates
+  statistics = each.measured
 })
 afterAll(() => tiny[Symbol.asyncDispose]())
 

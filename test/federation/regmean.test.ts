@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { measureRegMean, openAggregator, type RegMeanStatistic, train } from '../../src/index.js'
 import type { Update } from '../../src/update/update.js'
-import { type TinyFederation, tinyFederation } from './tiny.js'
+import { type TinyFederation, tinyFederation, trainedWith } from './tiny.js'
 
 const first = 'model.layers.0.self_attn'
 
@@ -10,13 +10,11 @@ let updates: Update[]
 let statistics: Record<string, RegMeanStatistic>
 beforeAll(async () => {
   tiny = await tinyFederation({ dropout: 0.1 })
-  updates = []
-  statistics = {}
-  for (const [client, data] of Object.entries(tiny.clients)) {
-    const update = await train(tiny.base, data, tiny.plan, { client })
-    updates.push(update)
-    statistics[client] = await measureRegMean(tiny.base, data, tiny.plan, update, { threads: 1 })
-  }
+  const each = await trainedWith(tiny, (client, update) =>
+    measureRegMean(tiny.base, tiny.clients[client]!, tiny.plan, update, { threads: 1 }),
+  )
+  updates = each.updates
+  statistics = each.measured
 })
 afterAll(() => tiny[Symbol.asyncDispose]())
 

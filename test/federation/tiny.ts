@@ -6,8 +6,10 @@ import type { Adapter } from '../../src/adapter/adapter.js'
 import type { Dataset } from '../../src/data/dataset.js'
 import { loadExamples } from '../../src/data/load.js'
 import { type Model, openModel } from '../../src/model/open.js'
+import { train } from '../../src/train/train.js'
 import { createPlan, type PlanOptions } from '../../src/update/create-plan.js'
 import type { Plan } from '../../src/update/plan.js'
+import type { Update } from '../../src/update/update.js'
 import { writeTinyBase } from '../cli/tiny-base.js'
 
 const texts: Record<string, string> = {
@@ -79,6 +81,21 @@ export async function tinyFederation(
       rmSync(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** Every client's update, and what is measured at it. */
+export async function trainedWith<T>(
+  { base, clients, plan }: TinyFederation,
+  measure: (client: string, update: Update) => Promise<T>,
+): Promise<{ updates: Update[]; measured: Record<string, T> }> {
+  const updates: Update[] = []
+  const measured: Record<string, T> = {}
+  for (const [client, data] of Object.entries(clients)) {
+    const update = await train(base, data, plan, { client })
+    updates.push(update)
+    measured[client] = await measure(client, update)
+  }
+  return { updates, measured }
 }
 
 /** The dense effect of an adapter, layer by layer: what it does, whatever factors it is made of. */

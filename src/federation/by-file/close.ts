@@ -71,9 +71,10 @@ async function keep(
   { exact, state }: Extract<Closed, { last: false }>,
   { server, out }: CloseFilesOptions,
 ): Promise<void> {
-  const { sha256: startSha256 } = startFrom(plan, round + 1, exact)
-  if (server !== undefined && keepsState(plan.strategy ?? FEDAVG))
+  if (server !== undefined && keepsState(plan.strategy ?? FEDAVG)) {
+    const { sha256: startSha256 } = startFrom(plan, round + 1, exact)
     await writeStep(server, stepName(round), plan, { startSha256, adapters: state })
+  }
   await exact.save(out)
 }
 

@@ -3,6 +3,7 @@
  * and c_i stays with its client.
  */
 import { join } from 'node:path'
+import { byClient } from '../../aggregate/sums.js'
 import { resolveWeights } from '../../aggregate/weights.js'
 import { OneroundError } from '../../errors.js'
 import { readSafetensorsHeader } from '../../model/safetensors.js'
@@ -56,10 +57,10 @@ export async function nextControl(
   start: Start,
   updates: readonly string[],
 ): Promise<ControlVariate> {
-  const sent: { info: UpdateInfo; file: string }[] = []
+  const read: { info: UpdateInfo; file: string }[] = []
   for (const file of updates)
-    sent.push({ info: decodeInfo((await readSafetensorsHeader(file)).metadata, file).info, file })
-  sent.sort((x, y) => (x.info.client < y.info.client ? -1 : 1))
+    read.push({ info: decodeInfo((await readSafetensorsHeader(file)).metadata, file).info, file })
+  const sent = byClient(read)
   const differences: [UpdateInfo, ControlVariate][] = []
   for (const { info, file } of sent) {
     const bytes = await readVectors(besideUpdate(file, 'control'), c.length)

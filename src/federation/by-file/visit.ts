@@ -1,9 +1,9 @@
 /** A client's part of a round where files go between machines: what it starts from, what it sends, and what it keeps. */
-import { createHash } from 'node:crypto'
 import type { Dataset } from '../../data/dataset.js'
 import { OneroundError } from '../../errors.js'
 import type { Model } from '../../model/open.js'
 import { writeAtomic } from '../../run/atomic.js'
+import { sha256Of } from '../../text/digest.js'
 import { checkBase } from '../../train/prepare.js'
 import type { Start } from '../../train/start.js'
 import { checkClient, type TrainJobOptions } from '../../train/train.js'
@@ -124,8 +124,4 @@ async function saveVisit(
   }
   await writeAtomic(file, bytes)
   return saved
-}
-
-function sha256Of(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
