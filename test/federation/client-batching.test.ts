@@ -183,8 +183,8 @@ describe('who steps together', () => {
   it('by default those whose steps are small, step by step; their seconds are their own share', async () => {
     const folder = join(tiny.folder, 'seconds')
     const began = performance.now()
-    const plan = await tiny.planOf({ batch: 1 })
-    await simulate(tiny.base, tiny.clients, plan, { compare: ['1x2'], folder, threads: 2 })
+    const plan = await tiny.planOf({ batch: 1, epochs: 12 })
+    await simulate(tiny.base, tiny.clients, plan, { compare: ['1x12'], folder, threads: 2 })
     const { events } = await readMetrics(join(folder, 'metrics.jsonl'))
     const steps = events.filter(({ event }) => event === 'step').map(({ client }) => client)
     const turns = steps.filter((client, i) => i > 0 && client !== steps[i - 1]).length
@@ -192,6 +192,9 @@ describe('who steps together', () => {
     const seconds = events.filter(({ event }) => event === 'update').map((event) => Number(event.seconds))
     expect(seconds).toHaveLength(4)
     for (const one of seconds) expect(one).toBeGreaterThan(0)
-    expect(seconds.reduce((sum, one) => sum + one, 0)).toBeLessThan((performance.now() - began) / 1000)
+    // Four that counted each other's steps would say nearly three times the whole. What lies between steps (events, the
+    // next batch) is interleaved and counts for each, which is why the sum may be a little more than the whole.
+    const whole = (performance.now() - began) / 1000
+    expect(seconds.reduce((sum, one) => sum + one, 0)).toBeLessThan(2 * whole)
   })
 })
