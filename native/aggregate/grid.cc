@@ -18,12 +18,11 @@ constexpr size_t kBatchRank = 128;
 // Some factors as products_to_grid reads them: rows of B in tiles of grid_rows, columns of A in tiles of grid_columns.
 class GridBatch {
  public:
-  explicit GridBatch(const GridLayer& layer)
-      : layer_(layer),
-        rows_(static_cast<size_t>(kernels().grid_rows)),
-        columns_(static_cast<size_t>(kernels().grid_columns)) {}
+  GridBatch()
+      : rows_(static_cast<size_t>(kernels().grid_rows)), columns_(static_cast<size_t>(kernels().grid_columns)) {}
 
-  void take(std::span<const Factors> factors) {
+  void take(const GridLayer& layer, std::span<const Factors> factors) {
+    layer_ = layer;
     factors_ = factors;
     ranks_.clear();
     weights_.clear();
@@ -90,9 +89,9 @@ class GridBatch {
                                grid, static_cast<int64_t>(stride));
   }
 
-  const GridLayer& layer_;
-  std::span<const Factors> factors_;
   size_t rows_, columns_, total_rank_ = 0;
+  GridLayer layer_;
+  std::span<const Factors> factors_;
   std::vector<int64_t> ranks_;
   std::vector<double> weights_;
   Scratch<double> left_, right_;
@@ -104,6 +103,36 @@ size_t batch_size(std::span<const Factors> factors) {
   while (count < factors.size() && (count == 0 || rank + factors[count].rank <= kBatchRank))
     rank += factors[count++].rank;
   return count;
+}
+
+// each(count, body) calls body(tile) for all tiles below `count`, on one thread or on several.
+template <class Each>
+void add_in_batches(const GridLayer& layer, std::span<const Factors> factors, const Each& each, GridBatch* batch) {
+  for (size_t first = 0; first < factors.size();) {
+    const size_t count = batch_size(factors.subspan(first));
+    batch->take(layer, factors.subspan(first, count));
+    first += count;
+    each(batch->row_tiles(), [&](size_t tile) { batch->pack_rows(tile); });
+    each(batch->column_tiles(), [&](size_t tile) { batch->pack_columns(tile); });
+    each(batch->column_tiles(), [&](size_t tile) { batch->add_columns(tile); });
+  }
+}
+
+Status check_addends(const GridLayer& layer, std::span<const Factors> factors) {
+  const Status status = check_factors(layer.in, layer.out, factors);
+  if (!status.is_ok()) return status;
+  for (const Factors& f : factors) {
+    if (element_bound(layer.in, layer.out, f) < kMostSteps) continue;
+    return Status::error(Code::numeric, "an element of an update lies beyond the grid of the sum",
+                         "Leave this update out, or weigh clients by smaller numbers.");
+  }
+  return Status::ok();
+}
+
+// A grid that was left half-way cannot be used: the caller drops it.
+Status ended(const std::atomic<bool>& abort) {
+  if (!abort.load(std::memory_order_relaxed)) return Status::ok();
+  return Status::error(Code::aborted, "the aggregation was stopped", "Start it again.");
 }
 
 }  // namespace
@@ -132,32 +161,39 @@ double element_bound(size_t in, size_t out, const Factors& f) {
 
 Status add_to_grid(const GridLayer& layer, std::span<const Factors> factors, int threads,
                    const std::atomic<bool>& abort) {
-  const Status status = check_factors(layer.in, layer.out, factors);
+  const Status status = check_addends(layer, factors);
   if (!status.is_ok()) return status;
-  for (const Factors& f : factors) {
-    if (element_bound(layer.in, layer.out, f) < kMostSteps) continue;
-    return Status::error(Code::numeric, "an element of an update lies beyond the grid of the sum",
-                         "Leave this update out, or weigh clients by smaller numbers.");
-  }
   ThreadPool pool(std::max(1, threads));
-  GridBatch batch(layer);
-  for (size_t first = 0; first < factors.size();) {
-    const size_t count = batch_size(factors.subspan(first));
-    batch.take(factors.subspan(first, count));
-    first += count;
-    const auto each = [&](size_t tiles, const auto& body) {
-      pool.for_each(static_cast<int64_t>(tiles), [&](int64_t tile, int) {
-        if (!abort.load(std::memory_order_relaxed)) body(static_cast<size_t>(tile));
-      });
-    };
-    each(batch.row_tiles(), [&](size_t tile) { batch.pack_rows(tile); });
-    each(batch.column_tiles(), [&](size_t tile) { batch.pack_columns(tile); });
-    each(batch.column_tiles(), [&](size_t tile) { batch.add_columns(tile); });
-  }
-  // A grid that was left half-way cannot be used: the caller drops it.
-  if (abort.load(std::memory_order_relaxed))
-    return Status::error(Code::aborted, "the aggregation was stopped", "Start it again.");
-  return Status::ok();
+  GridBatch batch;
+  const auto each = [&](size_t tiles, const auto& body) {
+    pool.for_each(static_cast<int64_t>(tiles), [&](int64_t tile, int) {
+      if (!abort.load(std::memory_order_relaxed)) body(static_cast<size_t>(tile));
+    });
+  };
+  add_in_batches(layer, factors, each, &batch);
+  return ended(abort);
+}
+
+Status add_to_grids(std::span<const GridSum> sums, int threads, const std::atomic<bool>& abort) {
+  ThreadPool pool(std::max(1, threads));
+  std::vector<Status> checks(sums.size());
+  pool.for_each(static_cast<int64_t>(sums.size()), [&](int64_t index, int) {
+    const GridSum& sum = sums[static_cast<size_t>(index)];
+    checks[static_cast<size_t>(index)] = check_addends(sum.layer, sum.factors);
+  });
+  for (const Status& status : checks)
+    if (!status.is_ok()) return status;
+  std::vector<GridBatch> batches(static_cast<size_t>(pool.threads()));
+  const auto each = [&](size_t tiles, const auto& body) {
+    for (size_t tile = 0; tile < tiles && !abort.load(std::memory_order_relaxed); ++tile) body(tile);
+  };
+  pool.for_each(static_cast<int64_t>(sums.size()), [&](int64_t index, int worker) {
+    const GridSum& sum = sums[static_cast<size_t>(index)];
+    // Fresh pages that are read first and written then would be mapped twice, and all processors told each time.
+    if (sum.is_new) std::fill(sum.layer.grid.begin(), sum.layer.grid.end(), 0);
+    add_in_batches(sum.layer, sum.factors, each, &batches[static_cast<size_t>(worker)]);
+  });
+  return ended(abort);
 }
 
 void grid_values(std::span<const int64_t> grid, double factor, float* values) {

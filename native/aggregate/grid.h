@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "aggregate/factorize.h"
 #include "engine/status.h"
@@ -29,6 +30,15 @@ inline constexpr double kMostSteps = 2251799813685248.0;  // 2^51
 // back exactly what the positive one added. Rows run on `threads` threads.
 Status add_to_grid(const GridLayer& layer, std::span<const Factors> factors, int threads,
                    const std::atomic<bool>& abort);
+
+struct GridSum {
+  GridLayer layer;
+  bool is_new = false;  // the grid is all zeros
+  std::vector<Factors> factors;
+};
+
+// The same of several layers, each on one of `threads` threads.
+Status add_to_grids(std::span<const GridSum> sums, int threads, const std::atomic<bool>& abort);
 
 // values = grid * factor, rounded to f32
 void grid_values(std::span<const int64_t> grid, double factor, float* values);

@@ -123,6 +123,31 @@ Napi::Value factorize_on_grid(const Napi::CallbackInfo& info) {
   });
 }
 
+// The grid is the caller's and is kept, not copied, as addToGrid does.
+Napi::Value factorize_grid(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    LayerShape shape;
+    std::span<const int64_t> grid;
+    size_t rank = 0;
+    double factor = 0, tolerance = 0;
+    if (!read_shape(info[0], info[1], &shape) ||
+        !read_typed(info[2], "grid", napi_bigint64_array, "a BigInt64Array", &grid) ||
+        !check_size(env, "grid", grid.size(), shape) || !read_double(info[3], "factor", &factor) ||
+        !read_size(info[4], "maxRank", 1, kMostFeatures, &rank) || !read_double(info[5], "tolerance", &tolerance))
+      return env.Undefined();
+    auto result = std::make_shared<aggregate::FactorizedDense>();
+    return start_job(
+        env,
+        [result, shape, grid, factor, rank, tolerance](const std::atomic<bool>& abort) {
+          Scratch<float> values(grid.size());
+          aggregate::grid_values(grid, factor, values.data());
+          return aggregate::factorize_dense(shape.in, shape.out, values, rank, tolerance, result.get(), abort);
+        },
+        [result](Napi::Env e) -> Napi::Value { return to_factors(e, *result); }, info[2].As<Napi::Object>());
+  });
+}
+
 bool read_rule(Napi::Value value, aggregate::CoordinateRule* rule) {
   std::string name;
   if (!read_string(value, "rule", &name)) return false;
@@ -195,6 +220,7 @@ void init_aggregate_dense(Napi::Env env, Napi::Object exports) {
   exports.Set("denseSum", Napi::Function::New(env, dense_sum, "denseSum"));
   exports.Set("factorizeDense", Napi::Function::New(env, factorize_dense, "factorizeDense"));
   exports.Set("factorizeOnGrid", Napi::Function::New(env, factorize_on_grid, "factorizeOnGrid"));
+  exports.Set("factorizeGrid", Napi::Function::New(env, factorize_grid, "factorizeGrid"));
   exports.Set("coordinateWise", Napi::Function::New(env, coordinate_wise, "coordinateWise"));
 }
 

@@ -1,5 +1,6 @@
 // Sums on the grid, of files, and inner products of src/native/binding/.
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <new>
 #include <numeric>
@@ -8,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "aggregate/columns.h"
 #include "aggregate/file_mean.h"
 #include "aggregate/grid.h"
 #include "aggregate/inner_products.h"
@@ -47,6 +49,39 @@ Napi::Value add_to_grid(const Napi::CallbackInfo& info) {
           return aggregate::add_to_grid(layer, factors, static_cast<int>(threads), abort);
         },
         [](Napi::Env e) -> Napi::Value { return e.Undefined(); }, info[2].As<Napi::Object>());
+  });
+}
+
+// Nothing is copied: the caller owns grids and factors alike, and changes neither before the job has ended.
+Napi::Value add_to_grids(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Napi::Array layers;
+    size_t threads = 1;
+    if (!read_array(info[0], "layers", &layers) || !read_size(info[1], "threads", 1, kMostThreads, &threads))
+      return env.Undefined();
+    if (layers.Length() > kMostPairs) {
+      refuse(env, "layers", "a list of at most 1048576 layers");
+      return env.Undefined();
+    }
+    std::vector<aggregate::GridSum> sums(layers.Length());
+    for (uint32_t i = 0; i < layers.Length(); ++i) {
+      Napi::Object object;
+      LayerShape shape;
+      std::span<int64_t> grid;
+      if (!read_object(layers.Get(i), "layers[" + std::to_string(i) + "]", &object) ||
+          !read_shape(object.Get("in"), object.Get("out"), &shape) || !read_grid(object.Get("grid"), &grid) ||
+          !check_size(env, "grid", grid.size(), shape) || !read_bool(object.Get("isNew"), "isNew", &sums[i].is_new) ||
+          !read_factors(object.Get("pairs"), &sums[i].factors))
+        return env.Undefined();
+      sums[i].layer = aggregate::GridLayer{shape.in, shape.out, grid};
+    }
+    return start_job(
+        env,
+        [threads, sums = std::move(sums)](const std::atomic<bool>& abort) {
+          return aggregate::add_to_grids(sums, static_cast<int>(threads), abort);
+        },
+        [](Napi::Env e) -> Napi::Value { return e.Undefined(); }, layers);
   });
 }
 
@@ -90,6 +125,19 @@ Napi::Value element_bound(const Napi::CallbackInfo& info) {
     for (const aggregate::Factors& f : factors) bound += aggregate::element_bound(shape.in, shape.out, f);
     return Napi::Number::New(env, bound);
   });
+}
+
+Napi::Value norms(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Napi::Array arrays;
+  if (!read_array(info[0], "arrays", &arrays)) return env.Undefined();
+  Napi::Float64Array result = Napi::Float64Array::New(env, arrays.Length());
+  for (uint32_t i = 0; i < arrays.Length(); ++i) {
+    std::span<const float> values;
+    if (!read_float32(arrays.Get(i), "arrays[" + std::to_string(i) + "]", &values)) return env.Undefined();
+    result[i] = std::sqrt(aggregate::kernels().sum_of_squares(values.data(), static_cast<int64_t>(values.size())));
+  }
+  return result;
 }
 
 Napi::Value product_gram(const Napi::CallbackInfo& info) {
@@ -174,9 +222,11 @@ Napi::Value mean_of_files(const Napi::CallbackInfo& info) {
 
 void init_aggregate_sums(Napi::Env env, Napi::Object exports) {
   exports.Set("addToGrid", Napi::Function::New(env, add_to_grid, "addToGrid"));
+  exports.Set("addToGrids", Napi::Function::New(env, add_to_grids, "addToGrids"));
   exports.Set("gridValues", Napi::Function::New(env, grid_values, "gridValues"));
   exports.Set("mergeGrids", Napi::Function::New(env, merge_grids, "mergeGrids"));
   exports.Set("elementBound", Napi::Function::New(env, element_bound, "elementBound"));
+  exports.Set("norms", Napi::Function::New(env, norms, "norms"));
   exports.Set("productGram", Napi::Function::New(env, product_gram, "productGram"));
   exports.Set("meanOfFiles", Napi::Function::New(env, mean_of_files, "meanOfFiles"));
   init_aggregate_dense(env, exports);

@@ -2,6 +2,7 @@
  * What an aggregator holds between updates: who has been added, and their factors or, layer by layer, the sum on the
  * grid. It depends on the set of clients alone, never on how it came about.
  */
+import { availableParallelism } from 'node:os'
 import type { Layer } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
 import type { FactorPair } from '../native/binding/factors.js'
@@ -9,6 +10,7 @@ import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
 import { refusal } from '../update/refusal.js'
 import type { Update, UpdateInfo } from '../update/update.js'
+import { FactorRooms } from './factor-rooms.js'
 import { addToGrid, gridStep, MOST_STEPS, MOST_SUM, negative, onGrid } from './grid.js'
 import { eachLimited, type LayerJobs } from './layers.js'
 import { isDense } from './method.js'
@@ -18,8 +20,11 @@ import { weightOf } from './weights.js'
 /** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
 export type Keep = 'updates' | 'sums'
 
-/** Factors that wait beside the sums: of so many clients, and of about so much memory, at most. */
+/** Factors that wait beside the sums: of so many clients, and of so much memory, at most. As many are being summed. */
 const MOST_WAITING = { clients: 16, bytes: 16 * 2 ** 20 }
+
+/** Grids that are written at a time: where factors turn into sums, so much is there twice. */
+const MOST_WRITTEN_BYTES = 16 * 2 ** 20
 
 export interface Factors {
   a: Float32Array
@@ -32,7 +37,7 @@ export interface Member {
   sha256: string
   /** bound of its elements on the grid, in steps, over all layers */
   steps: number
-  /** by layer, there where factors are kept */
+  /** by layer, there where factors are kept; beside sums nobody but the accumulator has these arrays */
   factors: Map<string, Factors>
 }
 
@@ -40,8 +45,11 @@ export class Accumulator {
   readonly members = new Map<string, Member>()
   /** by layer: sum over the members, [out, in], in steps */
   readonly grids = new Map<string, BigInt64Array>()
-  /** whose factors wait to be summed */
-  #waiting = { clients: 0, bytes: 0 }
+  /** whose factors wait to be summed, and the blocks that hold them */
+  #waiting: { members: Member[]; blocks: Float32Array[] } = { members: [], blocks: [] }
+  /** the sum of those who waited before */
+  #running: Promise<void> = Promise.resolve()
+  readonly #rooms = new FactorRooms()
   #broken = false
 
   constructor(
@@ -62,43 +70,99 @@ export class Accumulator {
 
   /**
    * The update has been checked and its client is not a member. Where only the sum of a layer is kept, its factors wait
-   * for others, so that the sum is read and written once for all of them: see `settle`.
+   * for others, so that the sum is read and written once for all of them, while more updates come: see `settle`. Beside
+   * sums all numbers are copied before this gives way to anything else.
    */
   async add(update: Update, sha256: string): Promise<void> {
-    const { info, adapter } = update
-    const own = new Map(adapter.layers.map(({ name, a, b }) => [name, { a, b }]))
-    const steps = this.keep === 'updates' ? 0 : this.#bound(info, own)
-    const added: Member = { info, sha256, steps, factors: own }
+    if (this.#broken) await this.#ended()
     this.#checkUsable()
-    this.members.set(info.client, added)
-    const bytes = this.#summed(this.members.size)
-      .filter(({ name }) => own.has(name))
-      .reduce((sum, { rank, in: inDim, out }) => sum + 4 * rank * (inDim + out), 0)
-    if (bytes === 0) return
-    this.#waiting = { clients: this.#waiting.clients + 1, bytes: this.#waiting.bytes + bytes }
-    if (this.#waiting.clients >= MOST_WAITING.clients || this.#waiting.bytes > MOST_WAITING.bytes) await this.settle()
+    const { info } = update
+    const own = factorsOf(update)
+    if (this.keep === 'updates') {
+      this.members.set(info.client, { info, sha256, steps: 0, factors: own })
+      return
+    }
+    const member: Member = { info, sha256, steps: this.#bound(info, own), factors: new Map() }
+    const block = this.#hold(member, own)
+    this.members.set(info.client, member)
+    if (block.length === 0) return
+    const { members, blocks } = this.#waiting
+    members.push(member)
+    blocks.push(block)
+    if (members.length >= MOST_WAITING.clients || (blocks.length + 1) * block.byteLength > MOST_WAITING.bytes)
+      await this.#sumWaiting()
   }
 
   /** Sums what waits. To be called before anything is read. */
   async settle(): Promise<void> {
-    await this.#change(() => this.#sumLoose(this.members.size, this.members.values()))
-    this.#waiting = { clients: 0, bytes: 0 }
+    await this.#sumWaiting()
+    await this.#ended()
   }
 
-  /** Factors of these members, in layers of which only the sum is kept for `count` members, go to the grids. */
-  async #sumLoose(count: number, members: Iterable<Member>): Promise<void> {
-    const all = [...members]
-    await this.#eachLayer(this.#summed(count), async (layer) => {
-      const loose = all.filter((member) => member.factors.has(layer.name))
-      if (loose.length === 0) return
-      const grid = this.grids.get(layer.name) ?? new BigInt64Array(layer.in * layer.out)
-      await addToGrid(
-        layer,
-        grid,
-        loose.map((member) => this.#addend(layer, member)),
-      )
-      this.grids.set(layer.name, grid)
-      for (const member of loose) member.factors.delete(layer.name)
+  /** Copies a client's factors: those of layers that stay factors to their rooms, all others to the block that it returns. */
+  #hold(member: Member, own: ReadonlyMap<string, Factors>): Float32Array {
+    const summed = new Set(this.#summed(this.members.size + 1))
+    const isWaiting = (layer: Layer) => summed.has(layer) && own.has(layer.name)
+    const count = this.plan.layers
+      .filter(isWaiting)
+      .reduce((sum, { rank, in: inDim, out }) => sum + rank * (inDim + out), 0)
+    const block = count === 0 ? new Float32Array() : this.#rooms.block(count)
+    let at = 0
+    const copy = (values: Float32Array): Float32Array => {
+      const kept = block.subarray(at, at + values.length)
+      kept.set(values)
+      at += values.length
+      return kept
+    }
+    for (const layer of this.plan.layers) {
+      const factors = own.get(layer.name)
+      if (factors === undefined) continue
+      const { a, b } = factors
+      member.factors.set(layer.name, isWaiting(layer) ? { a: copy(a), b: copy(b) } : this.#rooms.place(layer, factors))
+    }
+    return block
+  }
+
+  /** Begins to sum what waits, once the sum before has ended. */
+  async #sumWaiting(): Promise<void> {
+    await this.#ended()
+    this.#checkUsable()
+    const { members, blocks } = this.#waiting
+    if (members.length === 0) return
+    this.#waiting = { members: [], blocks: [] }
+    const all = [...this.members.values()]
+    this.#running = this.#change(async () => {
+      await this.#sumLoose(all, members)
+      this.#rooms.giveBack(blocks)
+    })
+    // Whoever comes next is told.
+    this.#running.catch(() => undefined)
+  }
+
+  /** Waits for the sum that runs, and tells once how it failed. */
+  async #ended(): Promise<void> {
+    const running = this.#running
+    this.#running = Promise.resolve()
+    await running
+  }
+
+  /** In layers of which only the sum is kept, factors go to the grids: of `late` members where there is a grid already. */
+  async #sumLoose(all: readonly Member[], late: readonly Member[]): Promise<void> {
+    const groups = groupsOf(this.#summed(all.length))
+    await eachLimited(groups.length, { ...this.jobs, threads: 1 }, async (index) => {
+      const sums = (groups[index] ?? []).map((layer) => {
+        const grid = this.grids.get(layer.name)
+        const loose = (grid === undefined ? all : late).filter((member) => member.factors.has(layer.name))
+        const pairs = loose.map((member) => this.#addend(layer, member))
+        const isNew = grid === undefined
+        return { ...layer, loose, pairs, isNew, grid: grid ?? new BigInt64Array(layer.in * layer.out) }
+      })
+      await native().addToGrids(sums, this.jobs.threads ?? availableParallelism())
+      for (const { name, grid, loose } of sums) {
+        this.grids.set(name, grid)
+        for (const member of loose) member.factors.delete(name)
+        this.#rooms.release(name)
+      }
     })
   }
 
@@ -125,7 +189,7 @@ export class Accumulator {
         this.grids.delete(layer.name)
         for (const [other, factors] of others) {
           const kept = factors.get(layer.name)
-          if (kept !== undefined) other.factors.set(layer.name, kept)
+          if (kept !== undefined) other.factors.set(layer.name, this.#rooms.place(layer, kept))
         }
       }
       this.members.delete(member.info.client)
@@ -136,7 +200,6 @@ export class Accumulator {
   async merge(other: Accumulator): Promise<void> {
     await this.settle()
     await other.settle()
-    const count = this.members.size + other.members.size
     this.#checkSum(other.sorted())
     await this.#change(async () => {
       for (const [name, theirs] of other.grids) {
@@ -145,7 +208,8 @@ export class Accumulator {
         else native().mergeGrids(mine, theirs)
       }
       for (const [client, member] of other.members) this.members.set(client, member)
-      await this.#sumLoose(count, this.members.values())
+      const all = [...this.members.values()]
+      await this.#sumLoose(all, all)
     })
   }
 
@@ -211,9 +275,12 @@ export class Accumulator {
   /** A change that fails half-way leaves nothing that may be used. */
   async #change(body: () => Promise<void>): Promise<void> {
     this.#checkUsable()
-    this.#broken = true
-    await body()
-    this.#broken = false
+    try {
+      await body()
+    } catch (error) {
+      this.#broken = true
+      throw error
+    }
   }
 
   #checkUsable(): void {
@@ -222,6 +289,22 @@ export class Accumulator {
         fix: 'Open it again from its last saved state, or from the updates.',
       })
   }
+}
+
+/** Layers in their order, so many at a time as are written at once. */
+function groupsOf(layers: readonly Layer[]): Layer[][] {
+  const groups: Layer[][] = []
+  let bytes = Number.POSITIVE_INFINITY
+  for (const layer of layers) {
+    const own = 8 * layer.in * layer.out
+    if (bytes + own > MOST_WRITTEN_BYTES) {
+      groups.push([])
+      bytes = 0
+    }
+    bytes += own
+    groups.at(-1)?.push(layer)
+  }
+  return groups
 }
 
 function factorsOf(update: Update): Map<string, Factors> {

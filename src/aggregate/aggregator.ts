@@ -10,9 +10,9 @@ import {
   isBytesOrFile,
   parseUpdate,
   readUpdateBytes,
-  serializeUpdate,
   type Update,
   type UpdateInfo,
+  updateSha256,
 } from '../update/update.js'
 import { Accumulator, type Keep, type Member } from './accumulator.js'
 import { openDenseAggregator } from './dense.js'
@@ -94,6 +94,8 @@ export interface AggregatorOptions extends LayerJobs {
   round?: number | undefined
   /** default: that of the first update; all others must agree */
   startSha256?: string | undefined
+  /** what has that digest; then no update is hashed to see whether it is the start still */
+  start?: Pick<Adapter, 'layers' | 'dense'> | undefined
   /** what all clients of this round trained upon; it is part of the adapter */
   overlay?: readonly OverlayLayer[] | undefined
   /**
@@ -115,6 +117,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
   // One after another: an update that arrives while another is taken in must not meet half a sum.
   let queue: Promise<unknown> = Promise.resolve()
   const planHash = planSha256(plan)
+  const room = reusedRoom()
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const turn = queue.then(work)
     queue = turn.catch(() => undefined)
@@ -133,12 +136,13 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
     keep: sums.keep,
     add: (source) =>
       inTurn(async () => {
-        const { update, sha256 } = await readSource(source, plan)
+        const { update, sha256 } = await readSource(source, plan, sums.keep === 'sums' ? room : undefined)
         const [first] = sums.members.values()
         const reference = first?.info ?? update.info
         checkUpdate(plan, update, {
           round: o.round ?? reference.round,
           startSha256: o.startSha256 ?? reference.startSha256,
+          start: o.startSha256 === undefined ? undefined : o.start,
           taken: new Set(sums.members.keys()),
           planHash,
         })
@@ -159,14 +163,30 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
   }
 }
 
+/**
+ * An update that is checked and taken in before anything else happens.
+ * @param room what a file is read into; its numbers are gone with the next
+ */
 async function readSource(
   source: Update | Uint8Array | string,
   plan: Plan,
+  room?: (bytes: number) => Uint8Array,
 ): Promise<{ update: Update; sha256: () => string }> {
-  if (!isBytesOrFile(source)) return { update: source, sha256: () => sha256Of(serializeUpdate(source)) }
-  const bytes = typeof source === 'string' ? await readUpdateBytes(source, plan) : source
-  const update = parseUpdate(bytes, plan, typeof source === 'string' ? source : undefined)
+  if (!isBytesOrFile(source)) return { update: source, sha256: () => updateSha256(source) }
+  const isFile = typeof source === 'string'
+  const bytes = isFile ? await readUpdateBytes(source, plan, room) : source
+  // Bytes of others are copied, unless the sums copy them anyway.
+  const update = parseUpdate(bytes, plan, isFile ? source : undefined, { isKept: isFile || room !== undefined })
   return { update, sha256: () => sha256Of(bytes) }
+}
+
+/** One buffer for one file after another. */
+function reusedRoom(): (bytes: number) => Uint8Array {
+  let room = new Uint8Array()
+  return (bytes) => {
+    if (room.length < bytes) room = new Uint8Array(bytes)
+    return room.subarray(0, bytes)
+  }
 }
 
 async function removeClient(sums: Accumulator, plan: Plan, client: string, o: RemoveOptions): Promise<void> {

@@ -3,11 +3,10 @@ import { createHash } from 'node:crypto'
 import { makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import { OneroundError } from '../errors.js'
-import { sha256Of } from '../text/digest.js'
 import { canonicalJson } from '../update/canonical.js'
 import { checkUpdate } from '../update/checks.js'
 import type { Plan } from '../update/plan.js'
-import { isBytesOrFile, openUpdate, serializeUpdate, type Update, type UpdateInfo } from '../update/update.js'
+import { isBytesOrFile, openUpdate, type Update, type UpdateInfo, updateSha256 } from '../update/update.js'
 import type { Aggregate, Aggregator, AggregatorOptions, FinishOptions } from './aggregator.js'
 import { noSuchClient, nothingToSum } from './refusals.js'
 import { resolveWeights } from './weights.js'
@@ -35,8 +34,8 @@ export function openDenseAggregator(plan: Plan, o: AggregatorOptions, state?: st
     async digest() {
       const hash = createHash('sha256')
       for (const name of [...taken.keys()].sort()) {
-        const bytes = serializeUpdate(await read(taken.get(name)?.source as Source, plan))
-        hash.update(canonicalJson([name, sha256Of(bytes)]))
+        const update = await read(taken.get(name)?.source as Source, plan)
+        hash.update(canonicalJson([name, updateSha256(update)]))
       }
       return hash.digest('hex')
     },
@@ -47,6 +46,7 @@ export function openDenseAggregator(plan: Plan, o: AggregatorOptions, state?: st
       checkUpdate(plan, update, {
         round: o.round ?? first?.info.round ?? info.round,
         startSha256: o.startSha256 ?? first?.info.startSha256 ?? info.startSha256,
+        start: o.startSha256 === undefined ? undefined : o.start,
         taken: new Set(taken.keys()),
       })
       taken.set(info.client, { info, source })

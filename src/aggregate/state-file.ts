@@ -9,7 +9,7 @@ import { OneroundError } from '../errors.js'
 import { readSafetensors, readSafetensorsHeader, type SafetensorsTensor } from '../model/safetensors.js'
 import { writeAtomic } from '../run/atomic.js'
 import { canonicalJson } from '../update/canonical.js'
-import { checkLayer, MAX_EFFECT } from '../update/checks.js'
+import { checkLayers, MAX_EFFECT } from '../update/checks.js'
 import { bytesOf } from '../update/digest.js'
 import { encodeInfo } from '../update/info.js'
 import { STATE_KEY } from '../update/inspect.js'
@@ -155,7 +155,7 @@ function readFactors(sums: Accumulator, member: Member, tensor: SafetensorsTenso
     const end = middle + layer.out * layer.rank
     const factors: Factors = { a: values.slice(at, middle), b: values.slice(middle, end) }
     at = end
-    checkLayer(member.info.client, { ...layer, ...factors }, MAX_EFFECT)
+    checkLayers(member.info.client, [{ ...layer, ...factors }], MAX_EFFECT)
     if (sums.keep === 'sums') checkSteps(sums.plan, layer, member, factors, file)
     member.factors.set(layer.name, factors)
   }

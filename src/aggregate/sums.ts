@@ -106,6 +106,7 @@ export function denseLayerSum(
   weights: Weights,
   overlay: readonly OverlayLayer[],
 ): LayerSum {
+  const factor = gridStep(weights) / totalOf(summands)
   return {
     name: layer.name,
     in: layer.in,
@@ -113,7 +114,9 @@ export function denseLayerSum(
     rank: layer.rank,
     parts: [],
     overlay: overlay.filter((part) => part.layer === layer.name && part.rank > 0),
-    dense: async () => native().gridValues(grid, gridStep(weights) / totalOf(summands)),
+    dense: async () => native().gridValues(grid, factor),
+    denseFactors: (maxRank, tolerance) =>
+      native().factorizeGrid(layer.in, layer.out, grid, factor, maxRank, tolerance),
   }
 }
 

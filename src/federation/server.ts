@@ -88,7 +88,7 @@ async function sumRound(
   const isServed = isLast && !servesOwnStep(plan)
   const count = Array.isArray(updates) ? updates.length : 0
   const keep = o.keep ?? keepOf(plan, count, isServed ? (o.finish ?? {}) : undefined)
-  const place = { round, startSha256, overlay, dense: start.dense, keep }
+  const place = { round, startSha256, start: start.exact ?? start.trained, overlay, dense: start.dense, keep }
   const aggregator = await openAggregator(plan, undefined, { ...o, ...place })
   const taken: { info: UpdateInfo }[] = []
   for (const source of updates) taken.push({ info: await aggregator.add(source) })

@@ -52,6 +52,7 @@ export async function closeStateRound(
     signal: o.signal,
     round,
     startSha256,
+    start: start.exact ?? start.trained,
     overlay,
     keep: o.keep,
   })

@@ -20,9 +20,20 @@ function errorCode(cause: unknown): string {
 /**
  * A whole small file. Its size is looked at before anything is allocated, because these files come from others.
  * @param limit most bytes that such a file may have
+ * @param room gives memory for so many bytes, where the caller has some; called once the size is within the limit
  * @returns undefined where there is no such file
  */
-export async function readBoundedFile(file: string, limit: number): Promise<Buffer | undefined> {
+export async function readBoundedFile(file: string, limit: number): Promise<Buffer | undefined>
+export async function readBoundedFile(
+  file: string,
+  limit: number,
+  room: ((bytes: number) => Uint8Array) | undefined,
+): Promise<Uint8Array | undefined>
+export async function readBoundedFile(
+  file: string,
+  limit: number,
+  room: (bytes: number) => Uint8Array = Buffer.alloc,
+): Promise<Uint8Array | undefined> {
   let handle: Awaited<ReturnType<typeof open>>
   try {
     handle = await open(file, 'r')
@@ -47,7 +58,9 @@ export async function readBoundedFile(file: string, limit: number): Promise<Buff
         fix: 'Check that it is the file it is named after.',
       })
     }
-    return await readExactly(handle, 0, stat.size, file)
+    const bytes = room(stat.size)
+    await readInto(handle, bytes, 0, file)
+    return bytes
   } catch (cause) {
     throw cause instanceof OneroundError ? cause : fileError(file, cause)
   } finally {

@@ -1,9 +1,9 @@
 /** The rules that an update must keep before anything is summed. Nothing is repaired and nothing dropped silently. */
-import type { AdapterLayer, Layer } from '../adapter/adapter.js'
+import type { Adapter, AdapterLayer, Layer } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
-import { adapterSha256, bytesOf } from './digest.js'
+import { adapterSha256, bytesOf, isSameAdapter } from './digest.js'
 import { KINDS } from './info.js'
-import { norm } from './norm.js'
+import { norm, norms } from './norm.js'
 import { planSha256 } from './plan.js'
 import type { Plan } from './plan-schema.js'
 import { refusal } from './refusal.js'
@@ -21,6 +21,8 @@ interface CheckOptions {
   round: number
   /** digest of what the round started from */
   startSha256: string
+  /** what has that digest, where it is at hand: then numbers are compared, and updates need not be hashed for it */
+  start?: Pick<Adapter, 'layers' | 'dense'> | undefined
   /** clients already taken in this round */
   taken?: ReadonlySet<string> | undefined
   /** see MAX_EFFECT, the default */
@@ -36,7 +38,7 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
   checkShapes(plan, update)
   checkShared(plan, update)
   const { client } = update.info
-  for (const layer of update.adapter.layers) checkLayer(client, layer, o.maxEffect ?? MAX_EFFECT)
+  checkLayers(client, update.adapter.layers, o.maxEffect ?? MAX_EFFECT)
   for (const delta of update.adapter.dense) checkDelta(client, delta, o.maxEffect ?? MAX_EFFECT)
   if (plan.train.trainable.kind === 'full') {
     checkChanged(update)
@@ -51,7 +53,8 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
       'Check that the client trained at all.',
     )
   }
-  if (adapterSha256(update.adapter) === o.startSha256) {
+  const isStart = o.start ? isSameAdapter(update.adapter, o.start) : adapterSha256(update.adapter) === o.startSha256
+  if (isStart) {
     throw refusal(
       client,
       'trained',
@@ -199,8 +202,10 @@ function checkShapes(plan: Plan, update: Update): void {
 }
 
 /** Factors that are finite and within the norm. */
-export function checkLayer(client: string, layer: AdapterLayer, maxEffect: number): void {
-  checkNorms(client, layer, [norm(layer.a), norm(layer.b)], maxEffect)
+export function checkLayers(client: string, layers: readonly AdapterLayer[], maxEffect: number): void {
+  const found = norms(layers.flatMap(({ a, b }) => [a, b]))
+  for (const [i, layer] of layers.entries())
+    checkNorms(client, layer, [found[2 * i] ?? Number.NaN, found[2 * i + 1] ?? Number.NaN], maxEffect)
 }
 
 /** The same rules where the norms of A and B are known already. */

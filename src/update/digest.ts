@@ -3,7 +3,8 @@
  * sharded changes nothing.
  */
 import { createHash } from 'node:crypto'
-import type { Adapter } from '../adapter/adapter.js'
+import type { Adapter, AdapterLayer } from '../adapter/adapter.js'
+import type { DenseDelta } from '../adapter/dense.js'
 
 interface NamedTensor {
   name: string
@@ -16,7 +17,7 @@ interface NamedTensor {
 /** SHA-256 in hexadecimal. Each tensor is preceded by `name\0dtype\0shape\0`, which no other tensor's bytes can imitate: the shape fixes the length. */
 function tensorsSha256(tensors: Iterable<NamedTensor>): string {
   const hash = createHash('sha256')
-  const sorted = [...tensors].sort((left, right) => (left.name < right.name ? -1 : left.name > right.name ? 1 : 0))
+  const sorted = [...tensors].sort(byName)
   for (const { name, dtype, shape, data } of sorted) {
     hash.update(`${name}\0${dtype}\0${shape.join(',')}\0`)
     hash.update(data)
@@ -44,6 +45,48 @@ export function adapterSha256(adapter: Pick<Adapter, 'layers' | 'dense'>): strin
   for (const { name, shape, values } of adapter.dense)
     tensors.push({ name: `${name}.delta`, dtype: 'F32', shape, data: bytesOf(values) })
   return tensorsSha256(tensors)
+}
+
+/** Whether adapterSha256 of the two is the same, told at the first number that differs. */
+export function isSameAdapter(left: Pick<Adapter, 'layers' | 'dense'>, right: Pick<Adapter, 'layers' | 'dense'>): boolean {
+  const isLayer = ({ rank }: AdapterLayer) => rank > 0
+  return (
+    isSameList(left.layers.filter(isLayer), right.layers.filter(isLayer), isSameLayer) &&
+    isSameList(left.dense, right.dense, isSameDelta)
+  )
+}
+
+/** Whether two lists of unlike names hold the same, in any order. */
+function isSameList<T extends { name: string }>(
+  left: readonly T[],
+  right: readonly T[],
+  isSame: (one: T, other: T) => boolean,
+): boolean {
+  const byNames = new Map(right.map((item) => [item.name, item]))
+  return (
+    left.length === right.length &&
+    left.every((one) => {
+      const other = byNames.get(one.name)
+      return other !== undefined && isSame(one, other)
+    })
+  )
+}
+
+function isSameLayer(one: AdapterLayer, other: AdapterLayer): boolean {
+  const isAlike = (['in', 'out', 'rank'] as const).every((field) => one[field] === other[field])
+  return isAlike && Object.is(one.scale, other.scale) && isSameBytes(one.b, other.b) && isSameBytes(one.a, other.a)
+}
+
+function isSameDelta(one: DenseDelta, other: DenseDelta): boolean {
+  return one.shape.join() === other.shape.join() && isSameBytes(one.values, other.values)
+}
+
+function byName(left: { name: string }, right: { name: string }): number {
+  return left.name < right.name ? -1 : left.name > right.name ? 1 : 0
+}
+
+function isSameBytes(left: Float32Array, right: Float32Array): boolean {
+  return Buffer.compare(bytesOf(left), bytesOf(right)) === 0
 }
 
 /** The numbers' bytes, without a copy. */

@@ -1,3 +1,5 @@
+import { native } from '../native/load.js'
+
 /** Euclidean norm, in double: squares of f32 cannot overflow it, so it is finite exactly where every number is. */
 export function norm(values: Float32Array): number {
   // Four sums: an addition need not wait for the one before.
@@ -12,4 +14,9 @@ export function norm(values: Float32Array): number {
   }
   for (let i = whole; i < values.length; i++) s0 += (values[i] ?? 0) ** 2
   return Math.sqrt(s0 + s1 + (s2 + s3))
+}
+
+/** Of many arrays at once, by the addon. */
+export function norms(arrays: Float32Array[]): Float64Array {
+  return native().norms(arrays)
 }

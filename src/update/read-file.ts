@@ -2,8 +2,12 @@ import { OneroundError } from '../errors.js'
 import { readBoundedFile } from '../text/bounded-file.js'
 
 /** A whole file that must be there; its size is looked at before anything is allocated. */
-export async function readBytes(file: string, limit: number): Promise<Uint8Array> {
-  const bytes = await readBoundedFile(file, limit)
+export async function readBytes(
+  file: string,
+  limit: number,
+  room?: (bytes: number) => Uint8Array,
+): Promise<Uint8Array> {
+  const bytes = await readBoundedFile(file, limit, room)
   if (bytes !== undefined) return bytes
   throw new OneroundError('NOT_FOUND', `${file} is not there.`, {
     found: 'no such file',

@@ -2,10 +2,12 @@
  * An update: what one client's training sends. It holds what trained of the plan's layers (both factors, B, or a core), or
  * the change of every tensor, and a closed list of metadata.
  */
+import { createHash } from 'node:crypto'
 import { type Adapter, type AdapterLayer, makeAdapter } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 import type { SafetensorsTensor } from '../model/safetensors.js'
 import { serializeSafetensors } from '../model/safetensors.js'
+import { layOutSafetensors } from '../model/safetensors-layout.js'
 import { writeAtomic } from '../run/atomic.js'
 import { sha256Of } from '../text/digest.js'
 import { decodeUpdate, ENDINGS, type RawLayer, type RawTensor } from './decode.js'
@@ -59,7 +61,20 @@ export function makeUpdate(info: UpdateInfo, trained: Adapter | Trained): Update
 }
 
 /** The bytes of an update file; the same update always gives the same bytes. Scales are not in it: they are the plan's. */
-export function serializeUpdate({ info, adapter, kind, cores }: Omit<Update, 'save'>): Uint8Array {
+export function serializeUpdate(update: Omit<Update, 'save'>): Uint8Array {
+  return serializeSafetensors(tensorsOf(update), encodeInfo(update.info, update.kind))
+}
+
+/** SHA-256 of those bytes, which are never there at once. */
+export function updateSha256(update: Omit<Update, 'save'>): string {
+  const tensors = tensorsOf(update)
+  const { header, offsets } = layOutSafetensors(tensors, encodeInfo(update.info, update.kind))
+  const hash = createHash('sha256').update(header)
+  for (const name of offsets.keys()) hash.update(tensors.get(name)?.data ?? new Uint8Array())
+  return hash.digest('hex')
+}
+
+function tensorsOf({ adapter, kind, cores }: Omit<Update, 'save'>): Map<string, SafetensorsTensor> {
   const tensors = new Map<string, SafetensorsTensor>()
   const put = (name: string, shape: number[], values: Float32Array) =>
     tensors.set(name, { dtype: 'F32', shape, data: bytesOf(values) })
@@ -69,21 +84,26 @@ export function serializeUpdate({ info, adapter, kind, cores }: Omit<Update, 'sa
     if (kind === 'lora' || kind === 'ffa') put(`${name}.lora_B`, [out, rank], b)
   }
   for (const { name, shape, values } of adapter.dense) put(`${name}${ENDINGS.full}`, shape, values)
-  return serializeSafetensors(tensors, encodeInfo(info, kind))
+  return tensors
 }
 
 const FIX = "Train with this federation's plan, then send that update."
+
+interface ParseOptions {
+  /** the bytes are not changed while the update is in use: factors then lie in them, where they can; else they are copied */
+  isKept?: boolean
+}
 
 /**
  * An update from its bytes. Layers or tensors must be exactly the plan's, with their shapes; they come in the plan's
  * order, layers with the plan's scales. Everything is checked before a number is copied. `checkUpdate` does the rest.
  */
-export function parseUpdate(bytes: Uint8Array, plan: Plan, source = 'The update'): Update {
+export function parseUpdate(bytes: Uint8Array, plan: Plan, source = 'The update', o: ParseOptions = {}): Update {
   const decoded = decodeUpdate(bytes, source)
   const { info } = decoded
   const { trainable } = plan.train
   if (decoded.kind === 'lora' && trainable.kind === 'lora')
-    return makeUpdate(info, makeAdapter(layersOf(info.client, decoded.layers, plan)))
+    return makeUpdate(info, makeAdapter(layersOf(info.client, decoded.layers, plan, o)))
   if (decoded.kind === 'full' && trainable.kind === 'full')
     return makeUpdate(info, makeAdapter([], deltasOf(info.client, decoded.tensors, trainable)))
   if (decoded.kind === 'ffa' && trainable.kind === 'ffa') return ffaUpdate(info, decoded.tensors, plan)
@@ -91,7 +111,7 @@ export function parseUpdate(bytes: Uint8Array, plan: Plan, source = 'The update'
   throw refusal(info.client, 'kinds', `tensors of kinds ${KINDS[decoded.kind]}`, KINDS[trainable.kind], FIX)
 }
 
-function layersOf(client: string, layers: readonly RawLayer[], plan: Plan): AdapterLayer[] {
+function layersOf(client: string, layers: readonly RawLayer[], plan: Plan, { isKept }: ParseOptions): AdapterLayer[] {
   const raws = agreed(client, 'layer', layers, plan.layers)
   for (const [i, layer] of plan.layers.entries()) {
     const { in: inDim, out, rank } = raws[i] as RawLayer
@@ -104,7 +124,10 @@ function layersOf(client: string, layers: readonly RawLayer[], plan: Plan): Adap
       FIX,
     )
   }
-  const take = takeFloats(raws.reduce((total, { a, b }) => total + a.length + b.length, 0))
+  const take =
+    isKept && raws.every(({ a, b }) => isAligned(a) && isAligned(b))
+      ? floatsIn
+      : takeFloats(raws.reduce((total, { a, b }) => total + a.length + b.length, 0))
   return plan.layers.map((layer, i) => ({ ...layer, a: take(raws[i]?.a), b: take(raws[i]?.b) }))
 }
 
@@ -176,9 +199,19 @@ export async function readUpdate(file: string, plan: Plan): Promise<Update> {
   return parseUpdate(await readUpdateBytes(file, plan), plan, file)
 }
 
-/** The bytes of an update file, not yet looked at. */
-export function readUpdateBytes(file: string, plan: Plan): Promise<Uint8Array> {
-  return readBytes(file, Math.min(LIMITS.updateBytes, updateCount(plan) * 4 + LIMITS.updateHeaderBytes))
+/** The bytes of an update file, not yet looked at. `room`: see readBoundedFile. */
+export function readUpdateBytes(file: string, plan: Plan, room?: (bytes: number) => Uint8Array): Promise<Uint8Array> {
+  return readBytes(file, Math.min(LIMITS.updateBytes, updateCount(plan) * 4 + LIMITS.updateHeaderBytes), room)
+}
+
+/** Numbers may lie in these bytes; another thread must not have them too. */
+function isAligned({ buffer, byteOffset }: Uint8Array): boolean {
+  return buffer instanceof ArrayBuffer && byteOffset % 4 === 0
+}
+
+function floatsIn(bytes: Uint8Array = new Uint8Array()): Float32Array {
+  const { buffer, byteOffset, length } = bytes
+  return new Float32Array(buffer, byteOffset, length / 4)
 }
 
 /** An aligned copy. */

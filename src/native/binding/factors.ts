@@ -56,6 +56,15 @@ export interface FactorBinding {
     maxRank: number,
     tolerance: number,
   ): Promise<FactorizedDense>
+  /** The same of grid * factor for a grid that is there, which must not be changed before the promise settles. */
+  factorizeGrid(
+    inDim: number,
+    outDim: number,
+    grid: BigInt64Array,
+    factor: number,
+    maxRank: number,
+    tolerance: number,
+  ): Promise<FactorizedDense>
   /** sum_i weight_i B_i A_i + denseWeight * dense as [out, in]; `dense` may be empty. The norm is from before the rounding to f32. */
   denseSum(
     inDim: number,
