@@ -118,17 +118,6 @@ void add_in_batches(const GridLayer& layer, std::span<const Factors> factors, co
   }
 }
 
-Status check_addends(const GridLayer& layer, std::span<const Factors> factors) {
-  const Status status = check_factors(layer.in, layer.out, factors);
-  if (!status.is_ok()) return status;
-  for (const Factors& f : factors) {
-    if (element_bound(layer.in, layer.out, f) < kMostSteps) continue;
-    return Status::error(Code::numeric, "an element of an update lies beyond the grid of the sum",
-                         "Leave this update out, or weigh clients by smaller numbers.");
-  }
-  return Status::ok();
-}
-
 // A grid that was left half-way cannot be used: the caller drops it.
 Status ended(const std::atomic<bool>& abort) {
   if (!abort.load(std::memory_order_relaxed)) return Status::ok();
@@ -161,8 +150,13 @@ double element_bound(size_t in, size_t out, const Factors& f) {
 
 Status add_to_grid(const GridLayer& layer, std::span<const Factors> factors, int threads,
                    const std::atomic<bool>& abort) {
-  const Status status = check_addends(layer, factors);
+  const Status status = check_factors(layer.in, layer.out, factors);
   if (!status.is_ok()) return status;
+  for (const Factors& f : factors) {
+    if (element_bound(layer.in, layer.out, f) < kMostSteps) continue;
+    return Status::error(Code::numeric, "an element of an update lies beyond the grid of the sum",
+                         "Leave this update out, or weigh clients by smaller numbers.");
+  }
   ThreadPool pool(std::max(1, threads));
   GridBatch batch;
   const auto each = [&](size_t tiles, const auto& body) {
@@ -179,7 +173,7 @@ Status add_to_grids(std::span<const GridSum> sums, int threads, const std::atomi
   std::vector<Status> checks(sums.size());
   pool.for_each(static_cast<int64_t>(sums.size()), [&](int64_t index, int) {
     const GridSum& sum = sums[static_cast<size_t>(index)];
-    checks[static_cast<size_t>(index)] = check_addends(sum.layer, sum.factors);
+    checks[static_cast<size_t>(index)] = check_factors(sum.layer.in, sum.layer.out, sum.factors);
   });
   for (const Status& status : checks)
     if (!status.is_ok()) return status;

@@ -37,7 +37,7 @@ struct GridSum {
   std::vector<Factors> factors;
 };
 
-// The same of several layers, each on one of `threads` threads.
+// The same of several layers, each on one of `threads` threads. The caller has seen to element_bound.
 Status add_to_grids(std::span<const GridSum> sums, int threads, const std::atomic<bool>& abort);
 
 // values = grid * factor, rounded to f32

@@ -16,25 +16,21 @@ void product_tile(int64_t count, const double* a, const double* b, double* c) {
 constexpr double kMagic = 6755399441055744.0;
 constexpr uint64_t kMagicBits = 0x4338000000000000;
 
-// grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, i < kGridRows, j <
-// kGridColumns; a and b packed as for product_tile, one f behind another, [ranks[f]][rows or columns]; rows of the grid
-// are `stride` apart. The grid's tile stays in registers for all f.
-void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
-                      int64_t* grid, int64_t stride) {
-  // Wanted at the end: the products take longer than memory.
-  for (int i = 0; i < kGridRows; i++)
-    for (int64_t j = 0; j <= kGridColumns; j += 8) __builtin_prefetch(grid + i * stride + j, 1, 2);
-  Longs total[kGridRows][kGridVectors];
+// total[i,j] = sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]), rows and columns of products_to_grid. Sums and totals
+// stay in registers for all f; a function of its own, since a compiler that has more to keep moves some to memory.
+__attribute__((noinline)) static void rounded_products(int64_t count, const int64_t* ranks, const double* weights,
+                                                       const double* a, const double* b, int64_t* total) {
+  Longs whole[kGridRows][kGridVectors];
   // What kMagic adds to each rounded number is taken off once.
   const auto magic_bits = static_cast<int64_t>(0 - static_cast<uint64_t>(count) * kMagicBits);
   for (int i = 0; i < kGridRows; i++)
-    for (int v = 0; v < kGridVectors; v++) total[i][v] = set_longs(magic_bits);
+    for (int v = 0; v < kGridVectors; v++) whole[i][v] = set_longs(magic_bits);
   const Doubles magic = set_doubles(kMagic);
   for (int64_t f = 0; f < count; f++) {
     Doubles sum[kGridRows][kGridVectors];
     for (int i = 0; i < kGridRows; i++)
       for (int v = 0; v < kGridVectors; v++) sum[i][v] = set_doubles(0);
-    for (int64_t k = 0; k < ranks[f]; k++, a += kGridRows, b += kGridColumns) {
+    for (const double* const end = a + ranks[f] * kGridRows; a != end; a += kGridRows, b += kGridColumns) {
       Doubles row[kGridVectors];
       for (int v = 0; v < kGridVectors; v++) row[v] = load_doubles(b + v * kDoubles);
       for (int i = 0; i < kGridRows; i++) {
@@ -45,12 +41,26 @@ void products_to_grid(int64_t count, const int64_t* ranks, const double* weights
     const Doubles scale = set_doubles(weights[f]);
     for (int i = 0; i < kGridRows; i++)
       for (int v = 0; v < kGridVectors; v++)
-        total[i][v] = add_longs(total[i][v], bits_of(add_doubles(mul_doubles(sum[i][v], scale), magic)));
+        whole[i][v] = add_longs(whole[i][v], bits_of(add_doubles(mul_doubles(sum[i][v], scale), magic)));
   }
+  for (int i = 0; i < kGridRows; i++)
+    for (int v = 0; v < kGridVectors; v++) store_longs(total + i * kGridColumns + v * kDoubles, whole[i][v]);
+}
+
+// grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, i < kGridRows, j <
+// kGridColumns; a and b packed as for product_tile, one f behind another, [ranks[f]][rows or columns]; rows of the grid
+// are `stride` apart.
+void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
+                      int64_t* grid, int64_t stride) {
+  // Wanted at the end: the products take longer than memory.
+  for (int i = 0; i < kGridRows; i++)
+    for (int64_t j = 0; j <= kGridColumns; j += 8) __builtin_prefetch(grid + i * stride + j, 1, 2);
+  alignas(64) int64_t total[kGridRows * kGridColumns];
+  rounded_products(count, ranks, weights, a, b, total);
   for (int i = 0; i < kGridRows; i++)
     for (int v = 0; v < kGridVectors; v++) {
       int64_t* const at = grid + i * stride + v * kDoubles;
-      store_longs(at, add_longs(load_longs(at), total[i][v]));
+      store_longs(at, add_longs(load_longs(at), load_longs(total + i * kGridColumns + v * kDoubles)));
     }
 }
 

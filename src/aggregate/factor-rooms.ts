@@ -9,23 +9,33 @@ import type { Factors } from './accumulator.js'
 interface ResizableBuffer extends ArrayBuffer {
   resize(bytes: number): void
 }
+interface Room {
+  buffer: ResizableBuffer
+  /** of its bytes */
+  used: number
+}
 const Resizable = ArrayBuffer as unknown as new (bytes: number, o: { maxByteLength: number }) => ResizableBuffer
 
 export class FactorRooms {
-  readonly #rooms = new Map<string, ResizableBuffer>()
+  readonly #rooms = new Map<string, Room>()
   readonly #blocks: Float32Array[] = []
 
   /** A copy of one client's factors of a layer, there until `release`. The room is for the factors that a dense sum outweighs. */
   place(layer: Layer, { a, b }: Factors): Factors {
     const { name, in: inDim, out } = layer
+    const most = 4 * inDim * out
     let room = this.#rooms.get(name)
-    if (room === undefined) this.#rooms.set(name, (room = new Resizable(0, { maxByteLength: 4 * inDim * out })))
-    const [begin, middle] = [room.byteLength, room.byteLength + a.byteLength]
+    if (room === undefined)
+      this.#rooms.set(name, (room = { buffer: new Resizable(0, { maxByteLength: most }), used: 0 }))
+    const { buffer, used } = room
+    const middle = used + a.byteLength
     const end = middle + b.byteLength
     // Those of clients that were taken out leave holes.
-    if (end > 4 * inDim * out) return { a: a.slice(), b: b.slice() }
-    room.resize(end)
-    const copy = { a: new Float32Array(room, begin, a.length), b: new Float32Array(room, middle, b.length) }
+    if (end > most) return { a: a.slice(), b: b.slice() }
+    // Bytes that were not written yet take no memory.
+    if (end > buffer.byteLength) buffer.resize(Math.min(most, 2 * end))
+    room.used = end
+    const copy = { a: new Float32Array(buffer, used, a.length), b: new Float32Array(buffer, middle, b.length) }
     copy.a.set(a)
     copy.b.set(b)
     return copy
@@ -33,7 +43,7 @@ export class FactorRooms {
 
   /** Frees what was placed for a layer. */
   release(layer: string): void {
-    this.#rooms.get(layer)?.resize(0)
+    this.#rooms.get(layer)?.buffer.resize(0)
     this.#rooms.delete(layer)
   }
 

@@ -115,8 +115,7 @@ export function denseLayerSum(
     parts: [],
     overlay: overlay.filter((part) => part.layer === layer.name && part.rank > 0),
     dense: async () => native().gridValues(grid, factor),
-    denseFactors: (maxRank, tolerance) =>
-      native().factorizeGrid(layer.in, layer.out, grid, factor, maxRank, tolerance),
+    denseFactors: (maxRank, tolerance) => native().factorizeGrid(layer.in, layer.out, grid, factor, maxRank, tolerance),
   }
 }
 

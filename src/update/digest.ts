@@ -48,7 +48,10 @@ export function adapterSha256(adapter: Pick<Adapter, 'layers' | 'dense'>): strin
 }
 
 /** Whether adapterSha256 of the two is the same, told at the first number that differs. */
-export function isSameAdapter(left: Pick<Adapter, 'layers' | 'dense'>, right: Pick<Adapter, 'layers' | 'dense'>): boolean {
+export function isSameAdapter(
+  left: Pick<Adapter, 'layers' | 'dense'>,
+  right: Pick<Adapter, 'layers' | 'dense'>,
+): boolean {
   const isLayer = ({ rank }: AdapterLayer) => rank > 0
   return (
     isSameList(left.layers.filter(isLayer), right.layers.filter(isLayer), isSameLayer) &&

@@ -22,7 +22,7 @@ export interface GridBinding {
   addToGrid(inDim: number, outDim: number, grid: BigInt64Array, pairs: FactorPair[], threads: number): Promise<void>
   /**
    * The same of several layers at once, each on one thread. Nothing is copied: neither grids nor pairs may be changed,
-   * transferred or resized before the promise settles.
+   * transferred or resized before the promise settles. Every pair's elementBound must be below 2^51 steps.
    */
   addToGrids(layers: GridAddends[], threads: number): Promise<void>
   /** grid * factor, rounded to f32 */
