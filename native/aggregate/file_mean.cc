@@ -14,7 +14,6 @@ namespace {
 // Numbers of one task: its sums stay in the first cache. Files are mapped, since reading them into a buffer was
 // measured to cost half as much processor time again.
 constexpr size_t kChunk = 4096;
-constexpr size_t kTogether = 4;  // files that add_widened_squares reads side by side
 
 struct Chunk {
   size_t tensor, first, count;  // `first` counts from the start of all tensors
@@ -29,12 +28,6 @@ std::vector<Chunk> chunks_of(std::span<const size_t> lengths) {
     start += lengths[t];
   }
   return chunks;
-}
-
-// The hardware looks ahead within a page only, and the next piece lies in another file.
-void fetch_ahead(const float* x, size_t count) {
-  constexpr size_t kLine = 64 / sizeof(float);
-  for (size_t i = 0; i < count; i += kLine) __builtin_prefetch(x + i, 0, 2);
 }
 
 }  // namespace
@@ -63,23 +56,21 @@ Status mean_of_files(std::span<const FloatFile> files, std::span<const size_t> l
   std::vector<double> parts(chunks.size() * files.size());
   ThreadPool pool(std::max(1, threads));
   std::vector<std::vector<double>> sums(static_cast<size_t>(pool.threads()), std::vector<double>(kChunk));
+  std::vector<std::vector<const float*>> pieces(sums.size(), std::vector<const float*>(files.size()));
   pool.for_each(static_cast<int64_t>(chunks.size()), [&](int64_t index, int worker) {
     if (abort.load(std::memory_order_relaxed)) return;
     const Chunk& chunk = chunks[static_cast<size_t>(index)];
     const auto count = static_cast<int64_t>(chunk.count);
     double* sum = sums[static_cast<size_t>(worker)].data();
     std::fill_n(sum, chunk.count, 0.0);
-    const float* pieces[kTogether];
-    for (size_t f = 0; f < files.size(); f += kTogether) {
-      const size_t together = std::min(kTogether, files.size() - f);
-      for (size_t i = 0; i < together; ++i) pieces[i] = numbers[f + i] + chunk.first;
-      for (size_t i = f + kTogether; i < std::min(f + 2 * kTogether, files.size()); ++i)
-        fetch_ahead(numbers[i] + chunk.first, chunk.count);
-      kernels().add_widened_squares(static_cast<int64_t>(together), pieces, weights.data() + f, count, sum,
-                                    parts.data() + static_cast<size_t>(index) * files.size() + f);
-    }
+    std::vector<const float*>& x = pieces[static_cast<size_t>(worker)];
+    for (size_t f = 0; f < files.size(); ++f) x[f] = numbers[f] + chunk.first;
+    kernels().add_widened_squares(static_cast<int64_t>(files.size()), x.data(), weights.data(), count, sum,
+                                  parts.data() + static_cast<size_t>(index) * files.size());
     for (size_t i = 0; i < chunk.count; ++i) mean[chunk.first + i] = static_cast<float>(sum[i]);
   });
+  // Giving back a quarter of a million pages is work too.
+  pool.for_each(static_cast<int64_t>(files.size()), [&](int64_t f, int) { maps[static_cast<size_t>(f)].reset(); });
   if (abort.load(std::memory_order_relaxed))
     return Status::error(Code::aborted, "the aggregation was stopped", "Start it again.");
   squares->assign(files.size() * lengths.size(), 0.0);

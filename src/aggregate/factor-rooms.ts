@@ -24,9 +24,8 @@ export class FactorRooms {
   place(layer: Layer, { a, b }: Factors): Factors {
     const { name, in: inDim, out } = layer
     const most = 4 * inDim * out
-    let room = this.#rooms.get(name)
-    if (room === undefined)
-      this.#rooms.set(name, (room = { buffer: new Resizable(0, { maxByteLength: most }), used: 0 }))
+    const room = this.#rooms.get(name) ?? { buffer: new Resizable(0, { maxByteLength: most }), used: 0 }
+    this.#rooms.set(name, room)
     const { buffer, used } = room
     const middle = used + a.byteLength
     const end = middle + b.byteLength

@@ -136,12 +136,14 @@ async function head(path: string, rest: Buffer, tensors: readonly NamedTensor[])
   })
   try {
     // One read for the length and the header: metadata is short.
-    const buffer = Buffer.alloc(LENGTH_BYTES + rest.length + METADATA_ROOM)
+    const buffer = Buffer.allocUnsafe(LENGTH_BYTES + rest.length + METADATA_ROOM)
     const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
     const length = headerLength(buffer.subarray(0, bytesRead), Math.max(bytesRead, LENGTH_BYTES + 2), path)
     const text = buffer.subarray(LENGTH_BYTES, LENGTH_BYTES + length)
-    const at = text.lastIndexOf(rest)
-    if (at < 0 || text.subarray(at + rest.length).some((byte) => byte !== 0x20)) throw refusedLayout(path)
+    let end = text.length
+    while (text[end - 1] === 0x20) end--
+    const at = end - rest.length
+    if (at < 0 || !text.subarray(at, end).equals(rest)) throw refusedLayout(path)
     const { metadata } = parseHeader(Buffer.from(`${text.toString('utf8', 0, at)}}`), LENGTH_BYTES + at + 1, path)
     return { path, offset: LENGTH_BYTES + length, info: decodeInfo(metadata, path).info }
   } catch (cause) {
