@@ -1,6 +1,11 @@
 #include "aggregate/file_mean.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <numeric>
 
@@ -79,6 +84,28 @@ Status mean_of_files(std::span<const FloatFile> files, std::span<const size_t> l
       (*squares)[f * lengths.size() + chunks[c].tensor] += parts[c * files.size() + f];
   }
   return Status::ok();
+}
+
+void read_heads(std::span<const std::string> paths, size_t size, std::span<uint8_t> bytes, std::vector<double>* lengths,
+                const std::atomic<bool>& abort) {
+  lengths->assign(paths.size(), -1.0);
+  for (size_t f = 0; f < paths.size() && !abort.load(std::memory_order_relaxed); ++f) {
+    // A pipe or a device would be waited for.
+    const int descriptor = ::open(paths[f].c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0) continue;
+    struct stat info;
+    size_t done = 0;
+    bool failed = fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode);
+    while (!failed && done < size) {
+      const ssize_t more = pread(descriptor, bytes.data() + f * size + done, size - done, static_cast<off_t>(done));
+      if (more < 0 && errno == EINTR) continue;
+      failed = more < 0;
+      if (more <= 0) break;
+      done += static_cast<size_t>(more);
+    }
+    ::close(descriptor);
+    if (!failed) (*lengths)[f] = static_cast<double>(done);
+  }
 }
 
 }  // namespace oneround::aggregate

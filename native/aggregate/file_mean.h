@@ -26,4 +26,9 @@ struct FloatFile {
 Status mean_of_files(std::span<const FloatFile> files, std::span<const size_t> lengths, int threads,
                      std::span<float> mean, std::vector<double>* squares, const std::atomic<bool>& abort);
 
+// The first `size` bytes of each file, one file behind another in `bytes` [paths.size(), size]; how many there are of
+// each, or -1 of what cannot be read as a plain file.
+void read_heads(std::span<const std::string> paths, size_t size, std::span<uint8_t> bytes, std::vector<double>* lengths,
+                const std::atomic<bool>& abort);
+
 }  // namespace oneround::aggregate

@@ -20,6 +20,7 @@ namespace oneround::bind {
 namespace {
 
 constexpr size_t kMostThreads = 1024;
+constexpr size_t kMostHeads = 1024;  // with their size, they keep a product inside 64 bits
 
 bool read_grid(Napi::Value value, std::span<int64_t>* grid) {
   std::span<const int64_t> view;
@@ -218,6 +219,47 @@ Napi::Value mean_of_files(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value file_heads(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Napi::Array list;
+    size_t size = 0;
+    if (!read_array(info[0], "paths", &list) || !read_size(info[1], "size", 1, size_t{1} << 26, &size))
+      return env.Undefined();
+    if (list.Length() > kMostHeads) {
+      refuse(env, "paths", "a list of at most 1024 paths");
+      return env.Undefined();
+    }
+    struct Work {
+      std::vector<std::string> paths;
+      std::vector<double> lengths;
+    };
+    auto work = std::make_shared<Work>();
+    for (uint32_t i = 0; i < list.Length(); ++i) {
+      std::string path;
+      if (!read_string(list.Get(i), "paths[" + std::to_string(i) + "]", &path)) return env.Undefined();
+      work->paths.push_back(std::move(path));
+    }
+    // Written where JavaScript will find it, which knows nothing of it until the job has ended.
+    Napi::Uint8Array bytes = Napi::Uint8Array::New(env, size * work->paths.size());
+    if (env.IsExceptionPending()) return env.Undefined();
+    const std::span<uint8_t> room(bytes.Data(), bytes.ByteLength());
+    auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(bytes.As<Napi::Object>()));
+    return start_job(
+        env,
+        [work, size, room](const std::atomic<bool>& abort) {
+          aggregate::read_heads(work->paths, size, room, &work->lengths, abort);
+          return Status::ok();
+        },
+        [work, kept](Napi::Env e) -> Napi::Value {
+          Napi::Object result = Napi::Object::New(e);
+          result.Set("bytes", kept->Value());
+          result.Set("lengths", to_float64(e, work->lengths));
+          return result;
+        });
+  });
+}
+
 }  // namespace
 
 void init_aggregate_sums(Napi::Env env, Napi::Object exports) {
@@ -228,6 +270,7 @@ void init_aggregate_sums(Napi::Env env, Napi::Object exports) {
   exports.Set("elementBound", Napi::Function::New(env, element_bound, "elementBound"));
   exports.Set("norms", Napi::Function::New(env, norms, "norms"));
   exports.Set("productGram", Napi::Function::New(env, product_gram, "productGram"));
+  exports.Set("fileHeads", Napi::Function::New(env, file_heads, "fileHeads"));
   exports.Set("meanOfFiles", Napi::Function::New(env, mean_of_files, "meanOfFiles"));
   init_aggregate_dense(env, exports);
 }

@@ -2,19 +2,16 @@
  * The mean of the factors of many update files (FedIT's rule) at the speed of memory: the files are mapped and read
  * once, and the same pass checks that all is finite, within the norm and not zero.
  */
-import { open } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
 import { readSafetensorsHeader } from '../model/safetensors.js'
 import { headerLength, LENGTH_BYTES, parseHeader } from '../model/safetensors-header.js'
 import { native } from '../native/load.js'
-import { fileError } from '../text/bounded-file.js'
 import { checkNorms, checkOrigin, checkStated, MAX_EFFECT } from '../update/checks.js'
 import { decodeInfo, type UpdateInfo } from '../update/info.js'
 import { type Plan, planSha256, type Weights } from '../update/plan.js'
 import { refusal } from '../update/refusal.js'
-import { eachLimited } from './layers.js'
 import { byClient } from './sums.js'
 import { resolveWeights } from './weights.js'
 
@@ -37,6 +34,8 @@ interface Head {
 /** Bytes that metadata takes at most: nine short fields. */
 const METADATA_ROOM = 2048
 
+const HEADS_AT_ONCE = 64
+
 interface NamedTensor {
   name: string
   shape: number[]
@@ -57,9 +56,9 @@ export async function averageFiles(
   const rest = Buffer.from(headerRest(tensors))
   const paths = [...files]
   const heads: Head[] = []
-  await eachLimited(paths.length, { threads: 8 }, async (index) => {
-    heads[index] = await head(paths[index] ?? '', rest, tensors)
-  })
+  // Parts, so that memory does not grow with the number of files.
+  for (let at = 0; at < paths.length; at += HEADS_AT_ONCE)
+    heads.push(...(await headsOf(paths.slice(at, at + HEADS_AT_ONCE), rest, tensors)))
   const [first] = heads
   if (first === undefined)
     throw new OneroundError('ARGUMENT', 'There is nothing to aggregate.', {
@@ -126,32 +125,37 @@ function headerRest(tensors: readonly NamedTensor[]): string {
   return `${entries.join('')}}`
 }
 
+/** Heads in the order of the paths; one read a file takes in the length and the header, since metadata is short. */
+async function headsOf(paths: string[], rest: Buffer, tensors: readonly NamedTensor[]): Promise<Head[]> {
+  const size = LENGTH_BYTES + rest.length + METADATA_ROOM
+  const { bytes, lengths } = await native().fileHeads(paths, size)
+  const heads: Head[] = []
+  for (const [i, path] of paths.entries()) {
+    const found = lengths[i] ?? -1
+    try {
+      if (found < 0) throw refusedLayout(path)
+      heads.push(head(path, bytes.subarray(i * size, i * size + found), rest))
+    } catch (cause) {
+      await explain(path, tensors)
+      throw cause
+    }
+  }
+  return heads
+}
+
 /**
  * Metadata of a file whose header is, byte for byte, what oneround writes for this plan, so that only the metadata has
  * to be parsed. Another header is read as any safetensors file is, to say what is wrong with it.
  */
-async function head(path: string, rest: Buffer, tensors: readonly NamedTensor[]): Promise<Head> {
-  const handle = await open(path, 'r').catch((cause: unknown) => {
-    throw fileError(path, cause)
-  })
-  try {
-    // One read for the length and the header: metadata is short.
-    const buffer = Buffer.allocUnsafe(LENGTH_BYTES + rest.length + METADATA_ROOM)
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0)
-    const length = headerLength(buffer.subarray(0, bytesRead), Math.max(bytesRead, LENGTH_BYTES + 2), path)
-    const text = buffer.subarray(LENGTH_BYTES, LENGTH_BYTES + length)
-    let end = text.length
-    while (text[end - 1] === 0x20) end--
-    const at = end - rest.length
-    if (at < 0 || !text.subarray(at, end).equals(rest)) throw refusedLayout(path)
-    const { metadata } = parseHeader(Buffer.from(`${text.toString('utf8', 0, at)}}`), LENGTH_BYTES + at + 1, path)
-    return { path, offset: LENGTH_BYTES + length, info: decodeInfo(metadata, path).info }
-  } catch (cause) {
-    await explain(path, tensors)
-    throw cause
-  } finally {
-    await handle.close()
-  }
+function head(path: string, bytes: Uint8Array, rest: Buffer): Head {
+  const length = headerLength(bytes, Math.max(bytes.length, LENGTH_BYTES + 2), path)
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset + LENGTH_BYTES, Math.min(length, bytes.length - LENGTH_BYTES))
+  let end = text.length
+  while (text[end - 1] === 0x20) end--
+  const at = end - rest.length
+  if (at < 0 || text.length < length || !text.subarray(at, end).equals(rest)) throw refusedLayout(path)
+  const { metadata } = parseHeader(Buffer.from(`${text.toString('utf8', 0, at)}}`), LENGTH_BYTES + at + 1, path)
+  return { path, offset: LENGTH_BYTES + length, info: decodeInfo(metadata, path).info }
 }
 
 /** Throws what is wrong with a file that is not as expected, where its own reader knows it. */

@@ -68,6 +68,7 @@ export function withOurErrors(binding: NativeBinding): NativeBinding {
     factorizeDense: guardedCall(binding.factorizeDense as Call) as NativeBinding['factorizeDense'],
     coordinateWise: guardedCall(binding.coordinateWise as Call) as NativeBinding['coordinateWise'],
     productGram: guardedCall(binding.productGram as Call) as NativeBinding['productGram'],
+    fileHeads: guardedCall(binding.fileHeads as Call) as NativeBinding['fileHeads'],
     meanOfFiles: guardedCall(binding.meanOfFiles as Call) as NativeBinding['meanOfFiles'],
     mergeRows: guardedCall(binding.mergeRows as Call) as NativeBinding['mergeRows'],
     probePeak: guardedCall(binding.probePeak as Call) as NativeBinding['probePeak'],

@@ -49,6 +49,7 @@ const named = {
   elementBound: true,
   norms: true,
   coordinateWise: true,
+  fileHeads: true,
   meanOfFiles: true,
   mergeRows: true,
   probePeak: true,
