@@ -104,6 +104,25 @@ test('factors straight from a grid are those of its values, and a grid of many c
   const single = new BigInt64Array(inDim * out)
   for (const pair of pairs.toReversed()) await native().addToGrid(inDim, out, single, [pair], 1)
   expect(single).toEqual(all)
+  // Several layers at once, one of them new: as if each were alone, for any number of threads.
+  for (const threads of [1, 3]) {
+    const sums = [pairs, pairs.slice(0, 30), pairs.slice(30)].map((some) => ({
+      in: inDim,
+      out,
+      grid: new BigInt64Array(inDim * out),
+      isNew: some === pairs,
+      pairs: some,
+    }))
+    sums[2]!.grid = sums[1]!.grid.slice()
+    await native().addToGrids(sums.slice(0, 2), threads)
+    sums[2]!.grid.set(sums[1]!.grid)
+    await native().addToGrids(sums.slice(2), threads)
+    expect(sums[0]!.grid).toEqual(all)
+    expect(sums[2]!.grid).toEqual(all)
+  }
+  expect(() => native().addToGrids([{ in: 3, out, grid: all, isNew: false, pairs }], 1)).toThrow(/grid is not/)
+  const bad = native().addToGrids([{ in: out, out: inDim, grid: all.slice(), isNew: false, pairs }], 1)
+  await expect(bad).rejects.toMatchObject({ code: 'ARGUMENT' })
   const rounded = new BigInt64Array(inDim * out)
   for (const { rank, a, b, weight } of pairs)
     for (let i = 0; i < out; i++)
@@ -117,4 +136,5 @@ test('factors straight from a grid are those of its values, and a grid of many c
   const values = native().gridValues(all, 1 / step)
   const direct = await native().factorizeOnGrid(inDim, out, pairs, 1 / step, 6, 0)
   expect(direct).toEqual(await native().factorizeDense(inDim, out, values, 6, 0))
+  expect(await native().factorizeGrid(inDim, out, all, 1 / step, 6, 0)).toEqual(direct)
 })

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { type Aggregate, type Aggregator, type Keep, openAggregator } from '../../../src/aggregate/aggregator.js'
 import { inspectFile } from '../../../src/update/inspect.js'
 import type { Weights } from '../../../src/update/plan.js'
-import type { Update } from '../../../src/update/update.js'
+import { serializeUpdate, type Update } from '../../../src/update/update.js'
 import { addProduct, dense, distance, randomUpdate, tinyPlan } from './dense.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'oneround-state-'))
@@ -99,6 +99,48 @@ test('sums and updates give the same bits, also where factors became sums', asyn
     const all = await filled(await open('updates'), updates.slice(0, count))
     expect(await bits(sums)).toBe(await bits(all))
   }
+})
+
+test('many updates, summed while others come, from files, bytes and objects: the same bits', async () => {
+  const { plan } = world()
+  const many = Array.from({ length: 45 }, (_, i) =>
+    randomUpdate(plan, `client-${i}`, i + 1, { examples: 5, tokens: 9 }),
+  )
+  const wanted = await bits(await filled(await openAggregator(plan), many))
+  const sums = await openAggregator(plan, undefined, { keep: 'sums', threads: 2 })
+  for (const [i, update] of many.entries()) {
+    if (i % 3 === 0) await sums.add(update)
+    if (i % 3 === 1) {
+      const file = join(folder, 'one.update.safetensors')
+      await update.save(file)
+      await sums.add(file)
+    }
+    if (i % 3 === 2) {
+      // Bytes are the caller's again once the promise has settled.
+      const bytes = serializeUpdate(update)
+      await sums.add(bytes)
+      bytes.fill(0xff)
+    }
+  }
+  expect(await bits(sums)).toBe(wanted)
+  await sums.remove('client-7', { updates: many })
+  const rest = many.filter(({ info }) => info.client !== 'client-7')
+  expect(await bits(sums)).toBe(await bits(await filled(await openAggregator(plan), rest)))
+  const other = await filled(await openAggregator(plan, undefined, { keep: 'sums' }), rest)
+  expect(await sums.digest()).toBe(await other.digest())
+})
+
+test('a sum that was stopped is told once, and nothing follows', async () => {
+  const { plan, updates } = world()
+  const stop = new AbortController()
+  const sums = await filled(
+    await openAggregator(plan, undefined, { keep: 'sums', signal: stop.signal }),
+    updates.slice(0, 4),
+  )
+  stop.abort()
+  await expect(sums.exact()).rejects.toMatchObject({ code: 'ABORTED' })
+  await expect(sums.add(updates[5]!)).rejects.toMatchObject({ code: 'CLOSED' })
+  await expect(sums.exact()).rejects.toMatchObject({ code: 'CLOSED' })
 })
 
 test('the grid holds the dense weighted sum', async () => {

@@ -2,16 +2,17 @@ import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { makeAdapter } from '../../../src/adapter/adapter.js'
+import { type AdapterLayer, makeAdapter } from '../../../src/adapter/adapter.js'
 import { OneroundError } from '../../../src/errors.js'
 import { parseSafetensors, serializeSafetensors } from '../../../src/model/safetensors.js'
+import { sha256Of } from '../../../src/text/digest.js'
 import { checkUpdate } from '../../../src/update/checks.js'
 import { describeLeaving } from '../../../src/update/describe.js'
-import { adapterSha256 } from '../../../src/update/digest.js'
+import { adapterSha256, isSameAdapter } from '../../../src/update/digest.js'
 import { inspectFile } from '../../../src/update/inspect.js'
 import { parsePlan, planSha256, writePlan } from '../../../src/update/plan.js'
 import { makeReceipt, readReceipt, receiptFile, writeReceipt } from '../../../src/update/receipt.js'
-import { parseUpdate, readUpdate, serializeUpdate, shareable } from '../../../src/update/update.js'
+import { parseUpdate, readUpdate, serializeUpdate, shareable, updateSha256 } from '../../../src/update/update.js'
 import { adapterOf, generator, plan, planJson, START, updateOf } from './fixture.js'
 
 let folder: string
@@ -132,12 +133,52 @@ describe('checks', () => {
       'trained',
       check(updateOf({ startSha256: adapterSha256(adapterOf()) }), { startSha256: adapterSha256(adapterOf()) }),
     ],
+    ['trained', check(updateOf(), { start: adapterOf() })],
     ['scale', check(updateOf({}, makeAdapter(adapterOf().layers.map((layer) => ({ ...layer, scale: 1 })))))],
     ['layers', check(updateOf({}, makeAdapter(adapterOf().layers.slice(1))))],
   ])("refuses by the rule '%s'", (rule, run) => {
     expect(run).toThrow(
       expect.objectContaining({ code: 'REFUSED', message: expect.stringContaining(`the rule '${rule}'`) }),
     )
+  })
+
+  it('compares with a start that is at hand as its digest does', () => {
+    const { layers } = adapterOf()
+    const [first, ...others] = layers as [AdapterLayer, ...AdapterLayer[]]
+    const delta = { name: 'x.weight', shape: [2, 2], values: new Float32Array([1, 2, 3, 4]) }
+    const like = [
+      makeAdapter(layers),
+      makeAdapter([...layers].reverse()),
+      makeAdapter([...layers, { ...first, name: 'of rank 0', rank: 0, a: new Float32Array(), b: new Float32Array() }]),
+      makeAdapter(others),
+      makeAdapter([{ ...first, scale: -first.scale }, ...others]),
+      makeAdapter([{ ...first, name: 'other' }, ...others]),
+      makeAdapter([{ ...first, a: first.a.map((value, i) => (i === 5 ? value + 1 : value)) }, ...others]),
+      makeAdapter(layers, [delta]),
+      makeAdapter(layers, [{ ...delta, shape: [4, 1] }]),
+      makeAdapter(layers, [{ ...delta, values: delta.values.map((value) => -value) }]),
+    ]
+    for (const one of like)
+      for (const other of like) expect(isSameAdapter(one, other)).toBe(adapterSha256(one) === adapterSha256(other))
+    expect(() =>
+      checkUpdate(plan, updateOf(), { round: 1, startSha256: START, start: makeAdapter(others) }),
+    ).not.toThrow()
+  })
+
+  it('has the digest of its bytes', () => {
+    expect(updateSha256(updateOf())).toBe(sha256Of(serializeUpdate(updateOf())))
+  })
+
+  it('lies in bytes that stay, and is copied out of all others', () => {
+    const bytes = serializeUpdate(updateOf())
+    const kept = parseUpdate(bytes, plan, undefined, { isKept: true })
+    expect(kept.adapter.layers[0]?.a.buffer).toBe(bytes.buffer)
+    const shifted = new Uint8Array(bytes.length + 1).subarray(1)
+    shifted.set(bytes)
+    for (const copy of [parseUpdate(bytes, plan), parseUpdate(shifted, plan, undefined, { isKept: true })]) {
+      expect(copy.adapter.layers[0]?.a.buffer).not.toBe(bytes.buffer)
+      expect(copy.adapter.layers).toEqual(kept.adapter.layers)
+    }
   })
 
   it('refuses what the plan does not share', () => {
