@@ -109,7 +109,7 @@ export async function trainIn(
 }
 
 /** Sets everything that a session carries from step to step: nothing of its last owner is left. */
-function loadStart(session: TrainingSession, base: Model, plan: Plan, start: Start): void {
+export function loadStart(session: TrainingSession, base: Model, plan: Plan, start: Start): void {
   const { trainable } = plan.train
   if (trainable.kind === 'full') loadDense(session, base, trainable.tensors, start.dense)
   else if (trainable.kind === 'lora') session.setParameters(flatten(start.trained.layers))
