@@ -1,7 +1,7 @@
 import type { FactorPair } from './factors.js'
 
 /** What goes to one layer's grid. */
-export interface GridAddends {
+interface GridAddends {
   in: number
   out: number
   /** [out, in] */
