@@ -6,6 +6,14 @@
 
 namespace oneround {
 
+// Some depths of a tile's operands, packed.
+template <class Element>
+struct TilePart {
+  int64_t count;
+  const Element* a;
+  const Element* b;
+};
+
 struct Kernels {
   const char* name;
   int tile_rows;     // rows of a register tile
@@ -29,8 +37,9 @@ struct Kernels {
   void (*dequantize)(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
 
   // The same three with operands rounded to bf16 in pairs of depths (bf16.h); null where the set has no bf16.
-  void (*bf16_tile)(int64_t pairs, const uint32_t* a, int rows, const uint32_t* b, int vectors, float* c,
-                    int64_t c_stride, int m, int n, float scale, bool accumulate);
+  // The tile goes through its parts in one chain.
+  void (*bf16_tile)(int count, const TilePart<uint32_t>* parts, int rows, int vectors, float* c, int64_t c_stride,
+                    int m, int n, float scale, bool accumulate);
   void (*bf16_pack_left)(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count,
                          uint32_t* out);
   void (*bf16_pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count,

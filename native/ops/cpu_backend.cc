@@ -15,7 +15,7 @@ void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_
   scratch.resize(static_cast<size_t>(pool.threads()));
   const int64_t deepest = std::max({kDepth, longest_segment, shape.head_dim});
   for (WorkerScratch& mine : scratch) {
-    mine.b = from->take<float>(kChunkPanels * width() * kDepth);
+    mine.b = from->take<float>(kChunkPanels * width() * kPairs);
     mine.converted = from->take<float>(width() * std::max(kDepth, shape.head_dim));
     mine.a_edge = from->take<float>(tile_rows * deepest);
     mine.attention = from->take<float>(attention_scratch(*this, longest_segment, shape));

@@ -100,12 +100,14 @@ void WorkerProducts::multiply(int64_t m, int64_t n, int64_t count, const float* 
       const float* right = packed + j * units(packed_count);
       float* to = c + i * c_stride + j;
       const int columns = static_cast<int>(std::min(width, n - j));
-      if (bf16)
-        kernels.bf16_tile(units(count), reinterpret_cast<const uint32_t*>(left.a), tall,
-                          reinterpret_cast<const uint32_t*>(right), 2, to, c_stride, rows, columns, scale, accumulate);
-      else
+      if (bf16) {
+        const TilePart<uint32_t> part{units(count), reinterpret_cast<const uint32_t*>(left.a),
+                                      reinterpret_cast<const uint32_t*>(right)};
+        kernels.bf16_tile(1, &part, tall, 2, to, c_stride, rows, columns, scale, accumulate);
+      } else {
         kernels.tile(units(count), left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns,
                      scale, accumulate);
+      }
     }
     i += rows;
   }
