@@ -82,26 +82,23 @@ float dot(const float* x, const float* y, int64_t count) {
 
 float exponentials(float* x, int64_t count, float* maximum) {
   float top = x[0];
-  int64_t i = 0;
   if (count >= kWidth) {
     Vec m = load(x);
-    for (i = kWidth; i + kWidth <= count; i += kWidth) m = max(m, load(x + i));
-    top = max_lanes(m);
+    for (int64_t i = kWidth; i + kWidth <= count; i += kWidth) m = max(m, load(x + i));
+    // The last vector, whatever it has in common with the one before it.
+    top = max_lanes(max(m, load(x + count - kWidth)));
+  } else {
+    for (int64_t i = 1; i < count; i++) top = x[i] > top ? x[i] : top;
   }
-  for (; i < count; i++) top = x[i] > top ? x[i] : top;
   const Vec shift = set1(top);
   Vec sum = zero();
-  float part = 0.0f;
   for_vectors(count, [&](int64_t at, int64_t n) {
     const Vec e = exponential(sub(get(x + at, n), shift));
     put(x + at, e, n);
-    if (n == kWidth)
-      sum = add(sum, e);
-    else
-      for (int64_t j = 0; j < n; j++) part += x[at + j];
+    sum = add(sum, n == kWidth ? e : keep_part(e, n));
   });
   *maximum = top;
-  return sum_lanes(sum) + part;
+  return sum_lanes(sum);
 }
 
 void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count) {

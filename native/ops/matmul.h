@@ -48,6 +48,18 @@ void multiply(CpuContext& context, int64_t m, std::span<const Left> lefts, std::
 void multiply_through(CpuContext& context, int64_t m, std::span<const Left> lefts, size_t ready,
                       std::span<const Output> inner, std::span<const Output> outer, RowGroups groups);
 
+// What of a causal product need not be multiplied, the query of row 0 (from_row: of depth 0) being key `first`'s own.
+struct Causal {
+  enum class Cut {
+    none,
+    columns,   // c[i,j] is unwanted for j > first + i
+    to_row,    // a[i,k] is 0 for k > first + i
+    from_row,  // a[i,k] is 0 for first + k < i
+  };
+  Cut cut = Cut::none;
+  int64_t first = 0;
+};
+
 // Products inside one worker, of f32 operands: in f32, or rounded to bf16.
 struct WorkerProducts {
   const CpuContext& context;
@@ -65,10 +77,10 @@ struct WorkerProducts {
   void pack_panels(const RowSource& b, int64_t first, int64_t count, int64_t first_column, int64_t n, float* out) const;
 
   // c (+)= scale * a b for a b packed with `packed_count` rows, of which the first `count` are used. One step of a
-  // is 1.
+  // is 1. What `causal` says is left out tile by tile.
   void multiply(int64_t m, int64_t n, int64_t count, const float* a, int64_t a_row_step, int64_t a_k_step,
-                const float* packed, int64_t packed_count, float* c, int64_t c_stride, float scale,
-                bool accumulate) const;
+                const float* packed, int64_t packed_count, float* c, int64_t c_stride, float scale, bool accumulate,
+                Causal causal = {}) const;
 };
 
 }  // namespace oneround
