@@ -10,7 +10,7 @@
 
 namespace oneround {
 
-constexpr int32_t kBackendVersion = 4;
+constexpr int32_t kBackendVersion = 5;
 
 struct AttentionShape {
   int64_t heads = 0;
@@ -159,6 +159,13 @@ struct Backend {
   void (*keep_rounded)(void* self, const Matrix& x, uint16_t* kept);
   // x = kept
   void (*take_kept)(void* self, const uint16_t* kept, const Matrix& x);
+  // keep_rounded of gate and up (which are left as they are) and swiglu of what was kept; later swiglu and its
+  // gradients from what was kept, as swiglu and swiglu_backward have them              all [M,K]
+  void (*swiglu_keep)(void* self, const Matrix& gate, const Matrix& up, uint16_t* kept_gate, uint16_t* kept_up,
+                      const Matrix& y);
+  void (*swiglu_kept)(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& y);
+  void (*swiglu_kept_backward)(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& d_y,
+                               const Matrix& d_gate, const Matrix& d_up);
 
   // y = x                                                   both [M,K]
   void (*copy)(void* self, const Matrix& x, const Matrix& y);

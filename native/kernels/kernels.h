@@ -64,8 +64,8 @@ struct Kernels {
   void (*swiglu)(const float* gate, const float* up, int64_t count, float* y);
   void (*swiglu_backward)(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate,
                           float* d_up);
-  // x rounded to bf16 (to nearest, ties to even; NaN stays NaN), in x and in kept; and x = kept
-  void (*keep_rounded)(float* x, int64_t count, uint16_t* kept);
+  // x rounded to bf16 (to nearest, ties to even; NaN stays NaN), in rounded (it may be x) and in kept; and x = kept
+  void (*keep_rounded)(const float* x, int64_t count, uint16_t* kept, float* rounded);
   void (*take_kept)(const uint16_t* kept, int64_t count, float* x);
   void (*add)(const float* x, int64_t count, float* y);                         // y += x
   void (*multiply_add)(const float* x, float factor, int64_t count, float* y);  // y += factor * x

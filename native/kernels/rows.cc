@@ -46,13 +46,13 @@ void swiglu_backward(const float* gate, const float* up, const float* d_y, int64
 }
 
 // Integer arithmetic on the bits, which the compiler turns into vectors of the set.
-void keep_rounded(float* x, int64_t count, uint16_t* kept) {
+void keep_rounded(const float* x, int64_t count, uint16_t* kept, float* rounded) {
   for (int64_t i = 0; i < count; i++) {
     const uint32_t bits = __builtin_bit_cast(uint32_t, x[i]);
-    const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, quiet = bits >> 16 | 0x40u;
-    const uint32_t high = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
+    const uint32_t nearest = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, quiet = bits >> 16 | 0x40u;
+    const uint32_t high = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : nearest;
     kept[i] = static_cast<uint16_t>(high);
-    x[i] = __builtin_bit_cast(float, high << 16);
+    rounded[i] = __builtin_bit_cast(float, high << 16);
   }
 }
 

@@ -58,6 +58,9 @@ class Cpu final : public CpuBackend {
     table_.attention_backward = ops::attention_backward;
     table_.keep_rounded = ops::keep_rounded;
     table_.take_kept = ops::take_kept;
+    table_.swiglu_keep = ops::swiglu_keep;
+    table_.swiglu_kept = ops::swiglu_kept;
+    table_.swiglu_kept_backward = ops::swiglu_kept_backward;
     table_.swiglu = ops::swiglu;
     table_.swiglu_backward = ops::swiglu_backward;
     table_.dropout = ops::dropout;
