@@ -41,9 +41,6 @@ static inline void write_tile(const Vec (&sum)[rows][vectors], float* c, int64_t
 template <class Step, int rows, int vectors, Layout layout>
 static void register_tile(int part_count, const TilePart<typename Step::Element>* parts, int64_t row_step,
                           int64_t k_step, float* c, int64_t c_stride, int m, int n, float scale, bool accumulate) {
-  // c comes while the sums are made: a store that misses the caches would hold up the next tile's.
-  for (int i = 0; i < m; i++)
-    for (int v = 0; v < vectors; v++) __builtin_prefetch(c + i * c_stride + v * kWidth, 1);
   Vec sum[rows][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; i++)
