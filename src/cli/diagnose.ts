@@ -5,6 +5,7 @@ import { loadAdapter } from '../adapter/folder.js'
 import { USUAL_LINKS } from '../diagnose/cost.js'
 import { type DiagnoseOptions, diagnose } from '../diagnose/diagnose.js'
 import { makeLosses, writeLosses } from '../diagnose/losses-file.js'
+import type { Diagnosis } from '../diagnose/types.js'
 import { OneroundError } from '../errors.js'
 import { storyOf } from '../report/story.js'
 import { readValued } from '../report/valued.js'
@@ -157,7 +158,7 @@ function commonOf(flags: Flags, job: Job): Pick<DiagnoseOptions, 'margin' | 'bud
 }
 
 /** With a run the diagnosis is kept in its folder too: the report reads it there. */
-async function finish(d: Awaited<ReturnType<typeof diagnose>>, flags: Flags, run?: string): Promise<Result> {
+export async function finish(d: Diagnosis, flags: { out?: string }, run?: string): Promise<Result> {
   const text = `${JSON.stringify(d, undefined, 2)}\n`
   if (run !== undefined) await writeAtomic(join(run, 'diagnosis.json'), text)
   if (flags.out !== undefined) await writeAtomic(flags.out, text)

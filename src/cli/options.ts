@@ -29,6 +29,11 @@ export function list(text: string): string[] {
   return parts
 }
 
+/** `1e-4,3e-4`. */
+export function numbers(text: string): number[] {
+  return list(text).map(number)
+}
+
 /** `name=8,other=4`. */
 export function pairs(text: string): Record<string, number> {
   const out: [string, number][] = list(text).map((part) => {

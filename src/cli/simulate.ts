@@ -22,9 +22,10 @@ import { type Result, runJob } from './job.js'
 import { type CommonFlags, list, number, withCommon } from './options.js'
 import { loadPlanData } from './plan-data.js'
 import { type PlanFlags, planOptions, refuseBesidePlan, withFileFlags, withPlanFlags } from './plan-flags.js'
+import { isReplicated, type ReplicateFlags, replicated, withReplicateFlags } from './replicate.js'
 import type { Terminal } from './terminal.js'
 
-interface Flags extends CommonFlags, PlanFlags {
+interface Flags extends CommonFlags, PlanFlags, ReplicateFlags {
   base?: string
   data: string[]
   split?: string
@@ -72,17 +73,19 @@ export function addSimulate(program: Command, terminal: Terminal): void {
     .option('--recompute', 'less memory for activations, one more forward pass a step; the same result')
     .option('--resume', 'go on in a run folder; nothing finished is redone')
     .requiredOption('--out <run>', 'the run folder')
-  withCommon(withPlanFlags(withFileFlags(command)), [
+  withCommon(withPlanFlags(withFileFlags(withReplicateFlags(command))), [
     'oneround simulate --base models/base --data clients/ --out run/first',
     'oneround simulate --base models/base --data all.jsonl --split iid --clients 10 --compare base,1x3,3x1,pooled --out run/iid',
     'oneround simulate --base models/base --data all.csv --split dirichlet:0.5 --label topic --clients 10 --out run/skewed',
     'oneround simulate --base model.gguf --data all.jsonl --split field:speaker --rank 8 --learning-rate 1e-3 --out run/speakers',
     'oneround simulate --base models/base --data clients/ --rounds 3 --epochs 1 --compare 1x3,3x1,3x1:fedadam,3x1:diloco --out run/strategies',
     'oneround simulate --base models/base --data clients/ --rounds 5 --epochs 1 --fraction 0.3 --minimum-clients 2 --client-dropout 0.2 --out run/partial',
+    'oneround simulate --base models/base --data clients/ --seeds 3 --learning-rates 3e-4,1e-3 --out run/verdict',
     'oneround simulate plan.json --base models/base --data north.jsonl south.jsonl --out run/first --resume',
   ]).action(async (file: string | undefined, flags: Flags) =>
     runJob(terminal, flags, async (job) => {
       if (file !== undefined) refuseBesidePlan(flags)
+      const isMany = isReplicated(flags)
       const agreed = file === undefined ? undefined : await readPlan(file)
       const options = agreed === undefined ? await planOptions(flags) : undefined
       await using base = await openBase(baseOf(flags.base), job.options)
@@ -100,14 +103,16 @@ export function addSimulate(program: Command, terminal: Terminal): void {
       const told = repeatsSentence(repeats, flags.deduplicate === true)
       if (told !== '') job.note(told)
       const folder = flags.out
-      await simulate(base, clients, plan, {
+      const how = {
         ...job.options,
         ...(flags.compare === undefined ? {} : { compare: flags.compare }),
         folder,
         conditions: conditionsOf(flags),
         resume: flags.resume === true,
         ...(flags.recompute === true ? { recompute: true } : {}),
-      })
+      }
+      if (isMany) return await replicated({ base, clients, plan }, how, flags, job)
+      await simulate(base, clients, plan, how)
       const { json, text } = await comparison(folder)
       const labels = flags.label === undefined ? {} : { labels: labelShares(clients, flags.label) }
       const data = { sizes: sizes(clients), lengths: lengthHistogram(clients), ...labels, repeats }

@@ -107,7 +107,7 @@ export async function diagnoseClient(o: ClientEvidence): Promise<Diagnosis> {
   }
   result.cost = planCost(plan, path, o.links)
   result.features = featuresOf(result)
-  result.verdict = verdictOfRule('client', result.features, o.calibration)
+  result.verdict = verdictOfRule('client', result, o.calibration)
   result.spent = budget.told()
   if (result.spent.share > share) {
     result.notes.push('The least that gives an interval costs more than the budget here: the training itself is short.')
@@ -122,29 +122,42 @@ export function hasGrown(losses: readonly number[]): boolean {
   return mean(losses.slice(-LEAST_STEPS)) > WORSE * (losses[0] ?? Number.POSITIVE_INFINITY)
 }
 
-/** From the plan alone: factors as 32-bit floats; a carried start has at most the ranks of all clients. */
+/** From the plan alone: what trains travels as 32-bit floats; a carried start has at most the ranks of all clients. */
 function planCost(plan: Plan, path: LocalPath, links: Links | undefined) {
   const horizon = plan.rounds * plan.train.epochs
   const clients = plan.clients.length
   if (clients === 0) return { unknown: 'the plan does not say how many clients there are' }
-  const bytes = 4 * plan.layers.reduce((sum, layer) => sum + layer.rank * (layer.in + layer.out), 0)
-  const most =
-    4 *
-    plan.layers.reduce(
-      (sum, layer) => sum + Math.min(clients * layer.rank, layer.in, layer.out) * (layer.in + layer.out),
-      0,
-    )
-  const arms = [{ what: `1x${horizon}`, rounds: 1, bytesUp: bytes * clients, bytesDown: bytes * clients }]
+  const { update, start } = bytesOf(plan, clients)
+  const arms = [{ what: `1x${horizon}`, rounds: 1, bytesUp: update * clients, bytesDown: update * clients }]
   if (horizon > 1)
     arms.push({
       what: `${horizon}x1`,
       rounds: horizon,
-      bytesUp: bytes * clients * horizon,
-      bytesDown: clients * (most * (horizon - 1) + bytes),
+      bytesUp: update * clients * horizon,
+      bytesDown: clients * (start * (horizon - 1) + update),
     })
   const secondsEach = (path.seconds / Math.max(1, path.steps)) * path.ofSteps
   return costOf(
     { clients, horizon, secondsEach, measured: `${path.steps} steps on this machine; bytes from the plan`, arms },
     links,
   )
+}
+
+/** Of one update, and at most of the start of a later round. */
+function bytesOf({ layers, train: { trainable } }: Plan, clients: number): { update: number; start: number } {
+  const sum = (numbers: readonly number[]) => 4 * numbers.reduce((total, each) => total + each, 0)
+  const factors = (ranks: number) =>
+    sum(layers.map((layer) => Math.min(ranks * layer.rank, layer.in, layer.out) * (layer.in + layer.out)))
+  switch (trainable.kind) {
+    case 'full': {
+      const update = sum(trainable.tensors.map(({ shape }) => shape.reduce((count, extent) => count * extent, 1)))
+      return { update, start: update }
+    }
+    case 'ffa':
+      return { update: sum(layers.map(({ rank, out }) => rank * out)), start: factors(1) }
+    case 'fed-sb':
+      return { update: sum(layers.map(({ rank }) => rank * rank)), start: factors(1) }
+    default:
+      return { update: factors(1), start: factors(clients) }
+  }
 }

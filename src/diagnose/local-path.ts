@@ -1,18 +1,21 @@
 /** A short run of one client's own training, with the points it passes: what can be known before training. */
-import type { Adapter } from '../adapter/adapter.js'
+import { type Adapter, makeAdapter } from '../adapter/adapter.js'
 import { order } from '../data/batches.js'
 import type { Dataset, Example } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import { horizonOf, planOfArm } from '../federation/arms.js'
 import type { Model } from '../model/open.js'
+import { changesOf } from '../train/dense.js'
 import { exampleBatches } from '../train/example-batches.js'
 import { aborted, type JobOptions, threadsOf } from '../train/job.js'
 import { runSteps } from '../train/local.js'
 import { optimizerOf } from '../train/optimizer.js'
 import { type Prepared, prepare } from '../train/prepare.js'
-import { openSession } from '../train/session.js'
-import { flatten, unflatten } from '../train/slots.js'
-import { initialStart } from '../train/start.js'
+import { openSession, type TrainingSession } from '../train/session.js'
+import { sharedTrained } from '../train/shared.js'
+import { unflatten } from '../train/slots.js'
+import { initialStart, type Start } from '../train/start.js'
+import { loadStart } from '../train/training.js'
 import type { Plan } from '../update/plan.js'
 
 export interface LocalPath {
@@ -31,18 +34,11 @@ export interface LocalPath {
   diverged: boolean
 }
 
-/** Points kept on the way, the start among them. */
-const MOST_POINTS = 9
+/** Points kept on the way, the start among them; whole tensors are kept whole. */
+const MOST_POINTS = { factors: 9, tensors: 3 }
 
 /** The client's training over the whole horizon, as one round, prepared but not begun. */
 export function prepareLocal(data: Dataset, plan: Plan, o: JobOptions): Prepared & { plan: Plan } {
-  if (plan.train.trainable.kind !== 'lora') {
-    throw new OneroundError('UNSUPPORTED', 'A diagnosis before training follows LoRA training only.', {
-      found: plan.train.trainable.kind,
-      expected: 'lora',
-      fix: 'Diagnose a run folder, or the update files.',
-    })
-  }
   const whole = planOfArm(plan, { rounds: 1, epochs: horizonOf(plan) })
   return { ...prepare(data, whole, initialStart(whole), threadsOf(o), o.recompute), plan: whole }
 }
@@ -55,27 +51,34 @@ export async function followLocally(
   steps: number,
   o: JobOptions = {},
 ): Promise<LocalPath> {
-  const { training, session: options, perStep, steps: ofSteps, schedule, plan: whole } = prepareLocal(data, plan, o)
-  const { train } = whole
-  const start = initialStart(whole)
-  const session = openSession(base, options)
-  const count = Math.min(steps, ofSteps)
-  const path: LocalPath = {
-    points: [{ step: 0, adapter: start.trained }],
-    steps: 0,
-    ofSteps,
-    rows: 0,
-    trainingRows: rowsOf(training.examples) * train.epochs,
-    seconds: 0,
-    losses: [],
-    diverged: false,
+  const prepared = prepareLocal(data, plan, o)
+  const start = initialStart(prepared.plan)
+  const session = openSession(base, prepared.session)
+  try {
+    loadStart(session, base, prepared.plan, start)
+    const { kept, ...walked } = await walk(session, prepared, Math.min(steps, prepared.steps), o)
+    const addedBy = additions(session, base, prepared.plan, start)
+    const passed = kept.map(({ step, parameters }) => ({ step, adapter: addedBy(parameters) }))
+    return { ...walked, points: [{ step: 0, adapter: start.trained }, ...passed] }
+  } finally {
+    session.close()
   }
-  const keepAt = new Set(
-    Array.from({ length: MOST_POINTS - 1 }, (_, i) => Math.max(1, Math.round((count * (i + 1)) / (MOST_POINTS - 1)))),
-  )
+}
+
+/** Trains `count` steps; where a loss or gradient is not finite, it ends there. */
+async function walk(
+  session: TrainingSession,
+  { training, perStep, steps: ofSteps, schedule, plan: { train } }: Prepared & { plan: Plan },
+  count: number,
+  o: JobOptions,
+): Promise<Omit<LocalPath, 'points'> & { kept: { step: number; parameters: Float32Array }[] }> {
+  const parts = (train.trainable.kind === 'full' ? MOST_POINTS.tensors : MOST_POINTS.factors) - 1
+  const keepAt = new Set(Array.from({ length: parts }, (_, i) => Math.max(1, Math.round((count * (i + 1)) / parts))))
+  const kept: { step: number; parameters: Float32Array }[] = []
+  const trainingRows = rowsOf(training.examples) * train.epochs
+  const path = { steps: 0, ofSteps, rows: 0, trainingRows, losses: [] as number[], diverged: false }
   const began = performance.now()
   try {
-    session.setParameters(flatten(start.trained.layers))
     await runSteps({
       session,
       batchOf: exampleBatches(training.examples, perStep, 0, (epoch) => order(training.count, train.seed, epoch)),
@@ -90,7 +93,7 @@ export async function followLocally(
         path.steps = step
         path.losses.push(loss)
         path.rows += rows
-        if (keepAt.has(step)) path.points.push({ step, adapter: unflatten(whole.layers, session.parameters()) })
+        if (keepAt.has(step)) kept.push({ step, parameters: session.parameters() })
         o.onProgress?.({ phase: 'short run', done: step, total: count, secondsLeft: Number.NaN })
       },
       endsAfter: async (done) => done >= count,
@@ -99,11 +102,22 @@ export async function followLocally(
     if (o.signal?.aborted) throw aborted(error)
     if (!(error instanceof OneroundError) || error.code !== 'NUMERIC') throw error
     path.diverged = true
-  } finally {
-    session.close()
   }
-  path.seconds = (performance.now() - began) / 1000
-  return path
+  return { ...path, kept, seconds: (performance.now() - began) / 1000 }
+}
+
+/** From a session's parameters to what they add to the base; the session then holds the start. */
+function additions(
+  session: TrainingSession,
+  base: Model,
+  plan: Plan,
+  start: Start,
+): (parameters: Float32Array) => Adapter {
+  const { trainable } = plan.train
+  if (trainable.kind === 'lora') return (parameters) => unflatten(plan.layers, parameters)
+  if (trainable.kind !== 'full') return (parameters) => sharedTrained(plan, parameters).adapter
+  loadStart(session, base, plan, start)
+  return (parameters) => makeAdapter([], changesOf(session, base, trainable.tensors, parameters))
 }
 
 export function rowsOf(examples: readonly Example[]): number {

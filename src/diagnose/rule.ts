@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { OneroundError } from '../errors.js'
-import type { Verdict } from './types.js'
+import type { Diagnosis, Verdict } from './types.js'
 import { notEnough } from './verdict.js'
 
 /** `losses` is `updates` with what clients measured themselves. */
@@ -99,14 +99,20 @@ export function probabilityOf(
   return 1 / (1 + Math.exp(-score))
 }
 
-const SIMULATION = 'a simulation on a public stand-in, with three seeds (oneround simulate, then diagnose RUN RUN RUN)'
+const SIMULATION = 'a simulation on a public stand-in, with three seeds (oneround simulate --seeds 3)'
 
 /** What a rule says of features. Updates alone never say that one round suffices: nobody has looked at a loss. */
 export function verdictOfRule(
   evidence: RuleEvidence,
-  values: Record<string, number>,
+  { plan, features: values }: Pick<Diagnosis, 'plan' | 'features'>,
   found: Calibration | undefined,
 ): Verdict {
+  if (plan.trainable !== 'lora') {
+    return notEnough({
+      reason: `the rules were fitted on LoRA, and this plan trains '${plan.trainable}'`,
+      enough: SIMULATION,
+    })
+  }
   const own = found?.rules.find((candidate) => candidate.evidence === evidence)
   if (own === undefined) {
     return notEnough({

@@ -22,8 +22,8 @@ import { bestOf } from './search.js'
 import { measureSimilarity } from './similarity.js'
 import { baseNorms, measureTravel } from './travel.js'
 import { compareArms, type Margin } from './truth.js'
-import type { Diagnosis, Known } from './types.js'
-import { notEnough, verdictOfComparison } from './verdict.js'
+import { type Diagnosis, isKnown, type Known } from './types.js'
+import { besideBest, notEnough, verdictOfComparison } from './verdict.js'
 
 interface SimulationEvidence extends JobOptions {
   /** run folders: seeds of one experiment, and others to choose the best settings from; the first gives the details */
@@ -62,6 +62,8 @@ export async function diagnoseSimulation(o: SimulationEvidence): Promise<Diagnos
   const { one, several } = armsAtHorizon(first)
   if (one !== undefined) await measureArms(result, first, one, several, { ...o, clients })
   result.best = bestOf(runs, o.base && clients ? await affordable(result, runs, o.base, clients, o) : [])
+  if (isKnown(result.best) && isKnown(result.comparison))
+    result.verdict = besideBest(result.verdict, result.best, result.comparison.margin)
   result.features = featuresOf(result)
   return result
 }

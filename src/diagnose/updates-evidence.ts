@@ -66,7 +66,7 @@ export async function diagnoseUpdates(o: UpdatesEvidence): Promise<Diagnosis> {
   result.features = featuresOf(result)
   result.verdict = verdictOfRule(
     messages.length > 0 && lacking.length === 0 ? 'losses' : 'updates',
-    result.features,
+    result,
     o.calibration,
   )
   return result

@@ -1,6 +1,6 @@
 /** From what was measured to one of four answers, and what would change it. */
 import { LEAST_SEEDS } from './truth.js'
-import type { PairedComparison, Verdict } from './types.js'
+import type { BestAgainstBest, PairedComparison, Verdict } from './types.js'
 
 const nats = (value: number) => `${value.toPrecision(3)} nats a token`
 
@@ -18,7 +18,7 @@ export function verdictOfComparison(c: PairedComparison): Verdict {
     { name: 'bytesSaved', value: c.bytesSaved },
   ]
   const carry = { numbers, missing, wouldChange: [] as string[] }
-  const range = `${c.one} against ${c.several}: ${nats(c.difference)} worse (95 %: ${c.interval.low.toPrecision(3)} to ${c.interval.high.toPrecision(3)})`
+  const range = `the loss of ${c.one} minus that of ${c.several} is ${nats(c.difference)} (95 %: ${c.interval.low.toPrecision(3)} to ${c.interval.high.toPrecision(3)})`
   if (missing.length > 0) {
     return { ...carry, kind: 'not-enough-evidence', sentence: `Not enough evidence: ${missing[0]?.reason}.` }
   }
@@ -68,6 +68,24 @@ export function verdictOfComparison(c: PairedComparison): Verdict {
   }
 }
 
+/**
+ * The verdict compares both sides at one setting. Where each at its own best would be told otherwise, the reader learns it
+ * with the answer.
+ * @param margin nats a token
+ */
+export function besideBest(verdict: Verdict, best: BestAgainstBest, margin: number): Verdict {
+  const { one, several, difference, interval } = best
+  const suffices = interval.high < margin
+  const isNeeded = interval.low > margin
+  const contradicts =
+    (verdict.kind === 'one-round-suffices' && interval.low > 0) ||
+    (verdict.kind === 'one-round-costs' && (suffices || isNeeded)) ||
+    (verdict.kind === 'several-rounds-needed' && suffices)
+  if (!contradicts) return verdict
+  const told = `each side at the best setting tried: the loss of ${one.arm} at ${one.learningRate} minus that of ${several.arm} at ${several.learningRate} is ${nats(difference)} (95 %: ${interval.low.toPrecision(3)} to ${interval.high.toPrecision(3)})`
+  return { ...verdict, wouldChange: [told, ...verdict.wouldChange] }
+}
+
 const remedies = [
   'fewer local epochs or a smaller step',
   'a scale lambda of the aggregate above 1, fitted on held-out data',
@@ -96,7 +114,7 @@ function shortcomings(c: PairedComparison): Verdict['missing'] {
   if (c.seeds.length < LEAST_SEEDS) {
     missing.push({
       reason: `${c.seeds.length} seed${c.seeds.length === 1 ? '' : 's'} cannot tell a difference from chance`,
-      enough: `${LEAST_SEEDS} runs that differ in their seed only (simulate --seed N --out RUN-N)`,
+      enough: `${LEAST_SEEDS} runs that differ in their seed only (simulate --seeds ${LEAST_SEEDS})`,
     })
   }
   if (c.items < LEAST_ITEMS) {

@@ -7,9 +7,12 @@ import { writeAtomic } from '../run/atomic.js'
 import type { EvaluationRecord, EvaluationState } from './evaluations.js'
 import type { TrainingSession } from './session.js'
 
+/** Before each key of the identity among the file's metadata. */
+const IDENTITY = 'identity.'
+
 /**
- * What says whose checkpoint this is: plan hash, client, round, hash of the start, digest of the data. All of it
- * must be equal before a run goes on from one.
+ * What says whose checkpoint this is: plan hash, client, round, hash of the start, digest of the data and of what the
+ * client kept of its last round. All of it must be equal before a run goes on from one.
  */
 export type CheckpointIdentity = Record<string, string>
 
@@ -52,7 +55,7 @@ export async function saveCheckpoint(
     optimizerSteps: String(state.optimizerSteps),
     stepsDone: String(state.stepsDone),
   }
-  for (const [key, value] of Object.entries(identity)) metadata[`identity.${key}`] = value
+  for (const [key, value] of Object.entries(identity)) metadata[IDENTITY + key] = value
   for (const [key, value] of Object.entries(state.numbers)) metadata[`number.${key}`] = String(value)
   if (records.length > 0) metadata.evaluations = JSON.stringify(records)
   await writeAtomic(file, serializeSafetensors(tensors, metadata))
@@ -91,15 +94,15 @@ export async function readCheckpoint(
       fix,
     })
   }
-  for (const [key, value] of Object.entries(identity)) {
-    const found = metadata[`identity.${key}`]
-    if (found !== value) {
-      throw new OneroundError('MISMATCH', `The checkpoint ${file} belongs to another ${key}.`, {
-        found: found ?? 'none',
-        expected: value,
-        fix,
-      })
-    }
+  const known = Object.keys(metadata).flatMap((key) => (key.startsWith(IDENTITY) ? [key.slice(IDENTITY.length)] : []))
+  for (const key of new Set([...Object.keys(identity), ...known])) {
+    const [found, expected] = [metadata[IDENTITY + key], identity[key]]
+    if (found === expected) continue
+    throw new OneroundError('MISMATCH', `The checkpoint ${file} belongs to another ${key}.`, {
+      found: found ?? 'none',
+      expected: expected ?? 'none',
+      fix,
+    })
   }
   const read = (name: string): Float32Array => {
     const tensor = tensors.get(name)

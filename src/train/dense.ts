@@ -35,6 +35,16 @@ export function readDense(
 ): DenseDelta[] {
   const changed = session.parameters()
   loadStart()
+  return changesOf(session, base, tensors, changed)
+}
+
+/** `changed` minus what the session holds, in place of `changed`; the deltas share its memory. */
+export function changesOf(
+  session: TrainingSession,
+  base: Model,
+  tensors: readonly TensorShape[],
+  changed: Float32Array,
+): DenseDelta[] {
   return places(base, tensors).map(({ name, shape, first, turned }) => {
     const count = countOf(shape)
     const values = changed.subarray(first, first + count)

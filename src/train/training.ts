@@ -4,6 +4,8 @@ import { makeAdapter } from '../adapter/adapter.js'
 import { order } from '../data/batches.js'
 import type { Dataset } from '../data/dataset.js'
 import type { Model } from '../model/open.js'
+import { digestParts, sha256Of } from '../text/digest.js'
+import { bytesOf } from '../update/digest.js'
 import type { Plan } from '../update/plan.js'
 import { planSha256 } from '../update/plan.js'
 import { makeUpdate, shareable, type Trained, type Update, type UpdateInfo } from '../update/update.js'
@@ -33,7 +35,7 @@ export async function trainIn(
   o: TrainJobOptions,
 ): Promise<Update> {
   const { training, heldOut, perStep, stepsBefore, steps, schedule, shape } = prepared
-  const identity = checkpointIdentity(plan, start, data, o.client)
+  const identity = checkpointIdentity(plan, start, data, o)
   const saved =
     o.resume && o.checkpoint ? await readCheckpoint(o.checkpoint, identity, session.parameterCount) : undefined
   loadStart(session, base, plan, start)
@@ -109,7 +111,7 @@ export async function trainIn(
 }
 
 /** Sets everything that a session carries from step to step: nothing of its last owner is left. */
-function loadStart(session: TrainingSession, base: Model, plan: Plan, start: Start): void {
+export function loadStart(session: TrainingSession, base: Model, plan: Plan, start: Start): void {
   const { trainable } = plan.train
   if (trainable.kind === 'full') loadDense(session, base, trainable.tensors, start.dense)
   else if (trainable.kind === 'lora') session.setParameters(flatten(start.trained.layers))
@@ -152,8 +154,29 @@ function progressOf(
   }
 }
 
-function checkpointIdentity(plan: Plan, start: Start, data: Dataset, client: string): CheckpointIdentity {
-  return { plan: planSha256(plan), client, round: String(start.round), start: start.sha256, data: dataDigest(data) }
+/** All that a training begins with, what the client kept of its last round included. */
+function checkpointIdentity(
+  plan: Plan,
+  start: Start,
+  data: Dataset,
+  { client, correction, optimizerState, checkpoint }: TrainJobOptions,
+): CheckpointIdentity {
+  if (checkpoint === undefined) return {}
+  return {
+    plan: planSha256(plan),
+    client,
+    round: String(start.round),
+    start: start.sha256,
+    data: dataDigest(data),
+    ...(correction && { correction: sha256Of(bytesOf(correction)) }),
+    ...(optimizerState && {
+      'optimizer state': digestParts([
+        ['first', bytesOf(optimizerState.first)],
+        ['second', bytesOf(optimizerState.second)],
+        ['steps', String(optimizerState.steps)],
+      ]),
+    }),
+  }
 }
 
 /** SHA-256 of the examples' token ids, labels and counters, in order; cheap beside training on them. */

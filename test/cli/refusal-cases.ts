@@ -26,6 +26,13 @@ export function refusalCases(at: (...parts: string[]) => string): RefusalCase[] 
   const simulate = (...more: string[]) => ['simulate', '--base', at('base'), '--data', at('clients'), ...small, ...more]
   return [
     {
+      what: 'a margin where one seed gives no verdict',
+      words: simulate('--margin', '0.05', '--out', at('no-verdict')),
+      code: 2,
+      says: /--margin without --seeds.*Add --seeds 3/,
+      absent: 'no-verdict',
+    },
+    {
       what: 'a broken row, by file and line',
       words: ['evaluate', '--base', at('base'), '--data', at('bad.jsonl')],
       code: 1,

@@ -12,7 +12,8 @@ import { type Diagnosis, isKnown } from '../../src/diagnose/types.js'
 import { simulate } from '../../src/federation/simulate.js'
 import { train } from '../../src/train/train.js'
 import { createPlan } from '../../src/update/create-plan.js'
-import { makeUpdate, type Update } from '../../src/update/update.js'
+import { parsePlan } from '../../src/update/plan.js'
+import { makeUpdate, serializeUpdate, type Update } from '../../src/update/update.js'
 import { effects, settings, type TinyFederation, tinyFederation } from './tiny.js'
 
 let tiny: TinyFederation
@@ -44,6 +45,7 @@ function vectorOf(adapter: Adapter): Float64Array {
   return Float64Array.from([...effects(adapter).values()].flatMap((values) => [...values]))
 }
 
+const norm = (x: Float64Array) => Math.hypot(...x)
 const dot = (x: Float64Array, y: Float64Array) => x.reduce((sum, value, i) => sum + value * y[i]!, 0)
 
 describe('a simulation', () => {
@@ -139,6 +141,30 @@ describe('a simulation', () => {
 })
 
 describe('one client', () => {
+  test.each(['full', 'ffa', 'fed-sb'] as const)(
+    'that trains %s measures its path over merged weights',
+    async (kind) => {
+      const { rank, alpha, targets, dropout: _, ...rest } = settings
+      const factors = kind === 'full' ? {} : { rank, alpha, targets }
+      const fields = { ...rest, ...factors, epochs: 1, rounds: 2, learningRate: 1e-3 }
+      const plan = await createPlan(tiny.base, { ...fields, trainable: kind, clients: Object.keys(tiny.clients) })
+      const data = tiny.clients.south!
+      const d = await diagnose({ plan, base: tiny.base, data, budget: 10 })
+      expectSound(d)
+      if (!isKnown(d.travel) || !isKnown(d.smoothness) || !isKnown(d.cost)) throw new Error('unknown')
+      expect(d.smoothness.ends?.draws).toBeGreaterThan(3)
+      expect(d.verdict.missing[0]?.reason).toMatch(new RegExp(`LoRA.*trains '${kind}'`))
+      // The path ends where the client's own training of as many epochs ends, and the bytes are those of its update.
+      const whole = { ...plan, rounds: 1, train: { ...plan.train, epochs: 2 } }
+      const update = await train(tiny.base, data, parsePlan(whole), { client: 'south' })
+      expect(d.travel.distance).toBeCloseTo(norm(vectorOf(update.adapter)), 6)
+      const sent = serializeUpdate(update).byteLength
+      const told = (d.cost.rows.find(({ what }) => what === '1x2')?.bytesUp ?? 0) / plan.clients.length
+      expect(told).toBeLessThan(sent)
+      expect(sent - told).toBeLessThan(8192)
+    },
+  )
+
   test('measures its own path and leaves the others unknown', async () => {
     const d = await diagnose({ plan: tiny.plan, base: tiny.base, data: tiny.clients.south!, budget: 10 })
     expectSound(d)

@@ -5,7 +5,9 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { defaultCompare } from '../../src/federation/arms.js'
 import { type SimulateOptions, simulate } from '../../src/federation/simulate.js'
 import { readMetrics } from '../../src/run/metrics.js'
-import { train } from '../../src/train/train.js'
+import { initialStart } from '../../src/train/start.js'
+import { train, trainFrom } from '../../src/train/train.js'
+import { updateCount } from '../../src/update/layers.js'
 import type { Plan } from '../../src/update/plan.js'
 import { serializeUpdate } from '../../src/update/update.js'
 import { bits, type TinyFederation, tinyFederation } from './tiny.js'
@@ -46,6 +48,29 @@ it('a client trains on from its checkpoint, to the same bits', async () => {
   expect(steps).toEqual(Array.from({ length: 12 }, (_, i) => i + 1))
   expect(serializeUpdate(rest)).toEqual(whole)
   expect(() => readFileSync(checkpoint)).toThrow('ENOENT')
+})
+
+it('what the client kept of its last round is part of what a checkpoint belongs to', async () => {
+  const start = initialStart(tiny.plan)
+  const count = updateCount(tiny.plan)
+  const correction = (value: number) => new Float32Array(count).fill(value)
+  const optimizerState = (steps: number) => ({ first: correction(0), second: correction(1), steps })
+  for (const [own, other, what] of [
+    [{ correction: correction(1e-4) }, { correction: correction(2e-4) }, 'correction'],
+    [{ optimizerState: optimizerState(3) }, { optimizerState: optimizerState(4) }, 'optimizer state'],
+  ] as const) {
+    const checkpoint = join(tiny.folder, `${what}.checkpoint`)
+    const go = (more: object) =>
+      trainFrom(tiny.base, tiny.clients.north!, tiny.plan, start, { client: 'north', ...own, ...more })
+    const whole = await go({})
+    await go({ checkpoint, keepCheckpoint: true, checkpointSeconds: 0 })
+    for (const wrong of [other, { correction: undefined, optimizerState: undefined }])
+      await expect(go({ checkpoint, resume: true, ...wrong })).rejects.toMatchObject({
+        code: 'MISMATCH',
+        message: expect.stringMatching(what),
+      })
+    expect(serializeUpdate(await go({ checkpoint, resume: true }))).toEqual(serializeUpdate(whole))
+  }
 })
 
 it("another client's, round's or data's checkpoint is refused", async () => {

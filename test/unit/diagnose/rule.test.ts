@@ -5,6 +5,7 @@ import { fitLogistic } from '../../../src/diagnose/calibrate/fit.js'
 import { chosenFeatures, thresholdsOf } from '../../../src/diagnose/calibrate/judge-rule.js'
 import { drawFederation, SPACE } from '../../../src/diagnose/calibrate/space.js'
 import { type Calibration, probabilityOf, verdictOfRule } from '../../../src/diagnose/rule.js'
+import type { Diagnosis } from '../../../src/diagnose/types.js'
 import { native } from '../../../src/native/load.js'
 
 /** Federations whose truth is the sign of the turn: beyond -0.5, several rounds are needed. */
@@ -38,6 +39,12 @@ const learned = (): Calibration =>
     Array.from({ length: 80 }, (_, i) => record(i)),
     provenance,
   )
+
+/** As much of a diagnosis as a rule reads. */
+function of(features: Record<string, number>, trainable: Diagnosis['plan']['trainable'] = 'lora') {
+  const sizes = { clients: 2, rounds: 1, epochs: 2, learningRate: 1e-3 }
+  return { features, plan: { sha256: '', base: 'tiny', optimizer: 'adamw', trainable, ...sizes } as const }
+}
 
 describe('a logistic fit', () => {
   test('finds the direction that decides, and leaves alone what never changes', () => {
@@ -117,22 +124,23 @@ describe('a rule', () => {
   const bad = { ...good, logTurn: -0.05, meanCosine: 0.2, lambdaLoss: 0.2 }
 
   test('speaks for either side, with its probability', () => {
-    expect(verdictOfRule('client', good, learned())).toMatchObject({ kind: 'one-round-suffices' })
-    expect(verdictOfRule('client', bad, learned())).toMatchObject({ kind: 'several-rounds-needed' })
-    expect(verdictOfRule('losses', good, learned()).kind).toBe('one-round-suffices')
+    expect(verdictOfRule('client', of(good), learned())).toMatchObject({ kind: 'one-round-suffices' })
+    expect(verdictOfRule('client', of(bad), learned())).toMatchObject({ kind: 'several-rounds-needed' })
+    expect(verdictOfRule('losses', of(good), learned()).kind).toBe('one-round-suffices')
   })
 
   test('updates alone never say that one round suffices', () => {
     const all = learned()
-    expect(verdictOfRule('updates', good, all).kind).toBe('not-enough-evidence')
+    expect(verdictOfRule('updates', of(good), all).kind).toBe('not-enough-evidence')
     const careless = { ...all, rules: all.rules.map((rule) => ({ ...rule, suffices: 0, needed: null })) }
-    expect(verdictOfRule('updates', good, careless).kind).toBe('not-enough-evidence')
-    expect(verdictOfRule('updates', bad, all).kind).toBe('several-rounds-needed')
+    expect(verdictOfRule('updates', of(good), careless).kind).toBe('not-enough-evidence')
+    expect(verdictOfRule('updates', of(bad), all).kind).toBe('several-rounds-needed')
   })
 
   test('is silent without a calibration or a feature', () => {
-    expect(verdictOfRule('client', good, undefined).missing[0]?.reason).toMatch(/no calibrated rule/)
+    expect(verdictOfRule('client', of(good), undefined).missing[0]?.reason).toMatch(/no calibrated rule/)
+    expect(verdictOfRule('client', of(good, 'full'), learned()).missing[0]?.reason).toMatch(/LoRA.*trains 'full'/)
     const { logTurn: _, ...less } = good
-    expect(verdictOfRule('client', less, learned()).missing[0]?.reason).toMatch(/needs logTurn/)
+    expect(verdictOfRule('client', of(less), learned()).missing[0]?.reason).toMatch(/needs logTurn/)
   })
 })

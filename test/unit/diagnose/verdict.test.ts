@@ -3,7 +3,8 @@ import { bestAgainstBest, validationPart } from '../../../src/diagnose/best.js'
 import { type PairedRun, pairedDifference } from '../../../src/diagnose/comparison.js'
 import type { Pairing } from '../../../src/diagnose/paired-runs.js'
 import { compareArms, type Margin } from '../../../src/diagnose/truth.js'
-import { verdictOfComparison } from '../../../src/diagnose/verdict.js'
+import type { BestAgainstBest } from '../../../src/diagnose/types.js'
+import { besideBest, verdictOfComparison } from '../../../src/diagnose/verdict.js'
 import { native } from '../../../src/native/load.js'
 
 /** Losses of ten tokens an example: base 4 a token, several 3, one 3 + `worse`, with noise of the given size a token. */
@@ -74,6 +75,41 @@ describe('a paired difference', () => {
 describe('the verdict', () => {
   const three = (worse: number, noise: number, items?: number) =>
     [1, 2, 3].map((seed) => runOf(seed, worse, noise, items))
+
+  test('says beside itself what each side at its own best would tell, where that is something else', () => {
+    const candidate = (name: string) => ({
+      arm: name,
+      learningRate: 0.003,
+      lambda: 1,
+      seeds: 3,
+      validation: 1,
+      test: 1,
+    })
+    const best = (low: number, high: number): BestAgainstBest => ({
+      one: candidate('1x3'),
+      several: candidate('3x1'),
+      candidates: { one: 2, several: 2 },
+      validationItems: 50,
+      testItems: 50,
+      difference: (low + high) / 2,
+      interval: { low, high },
+    })
+    const told = (worse: number, low: number, high: number) => {
+      const verdict = judge(three(worse, 0.01))
+      return besideBest(verdict, best(low, high), 0.02).wouldChange.length - verdict.wouldChange.length
+    }
+    // Margin 0.02 of a gain of 1: 0.001 suffices, 0.1 needs several rounds.
+    expect(told(0.001, -0.01, 0.01)).toBe(0)
+    expect(told(0.001, 0.001, 0.03)).toBe(1)
+    expect(told(0.1, 0.03, 0.2)).toBe(0)
+    expect(told(0.1, 0.01, 0.2)).toBe(0)
+    expect(told(0.1, -0.01, 0.01)).toBe(1)
+    const changed = besideBest(judge(three(0.1, 0.01)), best(-0.01, 0.01), 0.02)
+    expect(changed.kind).toBe('several-rounds-needed')
+    expect(changed.wouldChange[0]).toMatch(
+      /best setting tried: the loss of 1x3 at 0.003 minus that of 3x1 at 0.003 is 0/,
+    )
+  })
 
   test('one round suffices where even the upper end is below the margin', () => {
     const verdict = judge(three(0.001, 0.01))
