@@ -13,7 +13,8 @@ RowSource columns_of(const Matrix& m);
 RowSource rows_of(const Matrix& m);
 
 // A first operand [m, depth]; one of its steps is 1. It is packed once for all outputs that use it. The sum over k runs
-// through blocks of even size, over [0, depth) or over each segment from its own start.
+// through blocks of even size, over [0, depth) or over each segment from its own start; small blocks of bf16 operands
+// that one output takes one after another are one chain.
 struct Left {
   const float* a;
   int64_t row_step, k_step;
