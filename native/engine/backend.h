@@ -10,7 +10,7 @@
 
 namespace oneround {
 
-constexpr int32_t kBackendVersion = 4;
+constexpr int32_t kBackendVersion = 5;
 
 struct AttentionShape {
   int64_t heads = 0;
@@ -58,7 +58,7 @@ struct LinearFactors {
   Weight b;  // [N,r]
 };
 
-// One of several layers that read the same rows: y = x w' + scale u b', u = x a' (no factors where u's data is null).
+// One of several layers that read the same rows: y = x w' + u b', u = scale x a' (no factors where u's data is null).
 // In the backward pass y and u hold d_y and d_u.
 struct LinearPart {
   Weight w;                                // [N,K]
@@ -110,7 +110,7 @@ struct Backend {
   // d_w += scale * d_y' x, segment by segment               d_y [M,N], x [M,K], d_w [N,K]
   void (*linear_d_w)(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_w, float scale, Segments segments);
 
-  // u_i = x a_i', y_i = x w_i' + scale_i u_i b_i'           1 to kMostParts parts, all overwritten
+  // u_i = scale_i x a_i', y_i = x w_i' + u_i b_i'           1 to kMostParts parts, all overwritten
   // Each group of rows has its own a_i and b_i; a row's bits do not depend on the groups beside its own.
   void (*linear_parts)(void* self, const Matrix& x, const LinearPart* parts, int64_t count, RowGroups groups);
   // d_u_i = scale_i d_y_i b_i, d_x (+)= sum over i of d_y_i w_i + d_u_i a_i       d_x data null: not wanted
@@ -159,6 +159,13 @@ struct Backend {
   void (*keep_rounded)(void* self, const Matrix& x, uint16_t* kept);
   // x = kept
   void (*take_kept)(void* self, const uint16_t* kept, const Matrix& x);
+  // keep_rounded of gate and up (which are left as they are) and swiglu of what was kept; later swiglu and its
+  // gradients from what was kept, as swiglu and swiglu_backward have them              all [M,K]
+  void (*swiglu_keep)(void* self, const Matrix& gate, const Matrix& up, uint16_t* kept_gate, uint16_t* kept_up,
+                      const Matrix& y);
+  void (*swiglu_kept)(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& y);
+  void (*swiglu_kept_backward)(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& d_y,
+                               const Matrix& d_gate, const Matrix& d_up);
 
   // y = x                                                   both [M,K]
   void (*copy)(void* self, const Matrix& x, const Matrix& y);

@@ -19,14 +19,14 @@ struct PairStep {
 
 }  // namespace
 
-void bf16_tile(int64_t pairs, const uint32_t* a, int rows, const uint32_t* b, int vectors, float* c, int64_t c_stride,
-               int m, int n, float scale, bool accumulate) {
+void bf16_tile(int count, const TilePart<uint32_t>* parts, int rows, int vectors, float* c, int64_t c_stride, int m,
+               int n, float scale, bool accumulate) {
   constexpr Layout packed = Layout::packed;
   const auto run = rows == kTileRows ? (vectors == 2 ? register_tile<PairStep, kTileRows, 2, packed>
                                                      : register_tile<PairStep, kTileRows, 1, packed>)
                                      : (vectors == 2 ? register_tile<PairStep, kShortRows, 2, packed>
                                                      : register_tile<PairStep, kShortRows, 1, packed>);
-  run(pairs, a, 1, rows, reinterpret_cast<const float*>(b), c, c_stride, m, n, scale, accumulate);
+  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate);
 }
 
 }  // namespace oneround::ONEROUND_ISA

@@ -25,7 +25,7 @@ void layer_norm_backward(const float* x, const float* weight, float mean, float 
 void gelu(const float* x, int64_t count, float* y);
 void gelu_backward(const float* x, const float* d_y, int64_t count, float* d_x);
 void swiglu(const float* gate, const float* up, int64_t count, float* y);
-void keep_rounded(float* x, int64_t count, uint16_t* kept);
+void keep_rounded(const float* x, int64_t count, uint16_t* kept, float* rounded);
 void take_kept(const uint16_t* kept, int64_t count, float* x);
 void swiglu_backward(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate, float* d_up);
 void add(const float* x, int64_t count, float* y);

@@ -6,6 +6,14 @@
 
 namespace oneround {
 
+// Some depths of a tile's operands, packed.
+template <class Element>
+struct TilePart {
+  int64_t count;
+  const Element* a;
+  const Element* b;
+};
+
 struct Kernels {
   const char* name;
   int tile_rows;     // rows of a register tile
@@ -29,8 +37,9 @@ struct Kernels {
   void (*dequantize)(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
 
   // The same three with operands rounded to bf16 in pairs of depths (bf16.h); null where the set has no bf16.
-  void (*bf16_tile)(int64_t pairs, const uint32_t* a, int rows, const uint32_t* b, int vectors, float* c,
-                    int64_t c_stride, int m, int n, float scale, bool accumulate);
+  // The tile goes through its parts in one chain.
+  void (*bf16_tile)(int count, const TilePart<uint32_t>* parts, int rows, int vectors, float* c, int64_t c_stride,
+                    int m, int n, float scale, bool accumulate);
   void (*bf16_pack_left)(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count,
                          uint32_t* out);
   void (*bf16_pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count,
@@ -55,8 +64,8 @@ struct Kernels {
   void (*swiglu)(const float* gate, const float* up, int64_t count, float* y);
   void (*swiglu_backward)(const float* gate, const float* up, const float* d_y, int64_t count, float* d_gate,
                           float* d_up);
-  // x rounded to bf16 (to nearest, ties to even; NaN stays NaN), in x and in kept; and x = kept
-  void (*keep_rounded)(float* x, int64_t count, uint16_t* kept);
+  // x rounded to bf16 (to nearest, ties to even; NaN stays NaN), in rounded (it may be x) and in kept; and x = kept
+  void (*keep_rounded)(const float* x, int64_t count, uint16_t* kept, float* rounded);
   void (*take_kept)(const uint16_t* kept, int64_t count, float* x);
   void (*add)(const float* x, int64_t count, float* y);                         // y += x
   void (*multiply_add)(const float* x, float factor, int64_t count, float* y);  // y += factor * x

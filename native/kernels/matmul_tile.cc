@@ -9,15 +9,11 @@ namespace {
 template <int rows, int vectors>
 void any_layout(int64_t count, const float* a, int64_t row_step, int64_t k_step, const float* b, float* c,
                 int64_t c_stride, int m, int n, float scale, bool accumulate) {
-  if (row_step == 1 && k_step == rows)
-    register_tile<FloatStep, rows, vectors, Layout::packed>(count, a, row_step, k_step, b, c, c_stride, m, n, scale,
-                                                            accumulate);
-  else if (k_step == 1)
-    register_tile<FloatStep, rows, vectors, Layout::row_major>(count, a, row_step, k_step, b, c, c_stride, m, n, scale,
-                                                               accumulate);
-  else
-    register_tile<FloatStep, rows, vectors, Layout::column_major>(count, a, row_step, k_step, b, c, c_stride, m, n,
-                                                                  scale, accumulate);
+  const TilePart<float> part{count, a, b};
+  const auto run = row_step == 1 && k_step == rows ? register_tile<FloatStep, rows, vectors, Layout::packed>
+                   : k_step == 1                   ? register_tile<FloatStep, rows, vectors, Layout::row_major>
+                                                   : register_tile<FloatStep, rows, vectors, Layout::column_major>;
+  run(1, &part, row_step, k_step, c, c_stride, m, n, scale, accumulate);
 }
 
 }  // namespace

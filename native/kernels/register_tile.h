@@ -1,8 +1,9 @@
 // The register tile of every matrix product, for whatever a step over k multiplies:
-//   for i, j: sum = 0; for k: sum = step(a[i,k], b[k,j], sum); c[i,j] = (accumulate ? c[i,j] : 0) + scale * sum
+//   for i, j: sum = 0; for parts, k: sum = step(a[i,k], b[k,j], sum); c[i,j] = (accumulate ? c[i,j] : 0) + scale * sum
 // The tile keeps all sums in registers; its result for an element does not depend on where the tile lies.
 #pragma once
 
+#include "kernels/kernels.h"
 #include "kernels/vector.h"
 
 namespace oneround::ONEROUND_ISA {
@@ -36,24 +37,29 @@ static inline void write_tile(const Vec (&sum)[rows][vectors], float* c, int64_t
     }
 }
 
-// m <= rows, n <= vectors * kWidth; b packed [count][vectors * kWidth] elements.
+// m <= rows, n <= vectors * kWidth; b of each part packed [count][vectors * kWidth] elements.
 template <class Step, int rows, int vectors, Layout layout>
-static void register_tile(int64_t count, const typename Step::Element* a, int64_t row_step, int64_t k_step,
-                          const float* b, float* c, int64_t c_stride, int m, int n, float scale, bool accumulate) {
+static void register_tile(int part_count, const TilePart<typename Step::Element>* parts, int64_t row_step,
+                          int64_t k_step, float* c, int64_t c_stride, int m, int n, float scale, bool accumulate) {
   Vec sum[rows][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) sum[i][v] = zero();
-  for (int64_t k = 0; k < count; k++) {
-    Vec column[vectors];
+  for (int p = 0; p < part_count; p++) {
+    const int64_t count = parts[p].count;
+    const auto* a = parts[p].a;
+    const float* b = reinterpret_cast<const float*>(parts[p].b);
+    for (int64_t k = 0; k < count; k++) {
+      Vec column[vectors];
 #pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
+      for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
 #pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-      const auto* x = a_element<Step, rows, layout>(a, row_step, k_step, i, k);
+      for (int i = 0; i < rows; i++) {
+        const auto* x = a_element<Step, rows, layout>(a, row_step, k_step, i, k);
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
+        for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
+      }
     }
   }
   constexpr int width = vectors * kWidth;

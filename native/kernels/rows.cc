@@ -46,13 +46,13 @@ void swiglu_backward(const float* gate, const float* up, const float* d_y, int64
 }
 
 // Integer arithmetic on the bits, which the compiler turns into vectors of the set.
-void keep_rounded(float* x, int64_t count, uint16_t* kept) {
+void keep_rounded(const float* x, int64_t count, uint16_t* kept, float* rounded) {
   for (int64_t i = 0; i < count; i++) {
     const uint32_t bits = __builtin_bit_cast(uint32_t, x[i]);
-    const uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, quiet = bits >> 16 | 0x40u;
-    const uint32_t high = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded;
+    const uint32_t nearest = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16, quiet = bits >> 16 | 0x40u;
+    const uint32_t high = (bits & 0x7fffffffu) > 0x7f800000u ? quiet : nearest;
     kept[i] = static_cast<uint16_t>(high);
-    x[i] = __builtin_bit_cast(float, high << 16);
+    rounded[i] = __builtin_bit_cast(float, high << 16);
   }
 }
 
@@ -82,26 +82,23 @@ float dot(const float* x, const float* y, int64_t count) {
 
 float exponentials(float* x, int64_t count, float* maximum) {
   float top = x[0];
-  int64_t i = 0;
   if (count >= kWidth) {
     Vec m = load(x);
-    for (i = kWidth; i + kWidth <= count; i += kWidth) m = max(m, load(x + i));
-    top = max_lanes(m);
+    for (int64_t i = kWidth; i + kWidth <= count; i += kWidth) m = max(m, load(x + i));
+    // The last vector, whatever it has in common with the one before it.
+    top = max_lanes(max(m, load(x + count - kWidth)));
+  } else {
+    for (int64_t i = 1; i < count; i++) top = x[i] > top ? x[i] : top;
   }
-  for (; i < count; i++) top = x[i] > top ? x[i] : top;
   const Vec shift = set1(top);
   Vec sum = zero();
-  float part = 0.0f;
   for_vectors(count, [&](int64_t at, int64_t n) {
     const Vec e = exponential(sub(get(x + at, n), shift));
     put(x + at, e, n);
-    if (n == kWidth)
-      sum = add(sum, e);
-    else
-      for (int64_t j = 0; j < n; j++) part += x[at + j];
+    sum = add(sum, n == kWidth ? e : keep_part(e, n));
   });
   *maximum = top;
-  return sum_lanes(sum) + part;
+  return sum_lanes(sum);
 }
 
 void softmax_backward(float* p, float* d_p, float log_sum, float delta, float factor, int64_t valid, int64_t count) {

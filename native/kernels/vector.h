@@ -100,7 +100,30 @@ static inline Vec power_of_two(Vec n) {
 
 #endif
 
-// Loads n < kWidth floats, the rest 0.
+// Loads n < kWidth floats, the rest 0; sum_lanes adds halves, always in the same order.
+#if defined(ONEROUND_ISA_AVX512)
+
+static inline __mmask16 first_of(int64_t n) { return static_cast<__mmask16>((1u << n) - 1); }
+static inline Vec load_part(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first_of(n), p); }
+static inline void store_part(float* p, Vec v, int64_t n) { _mm512_mask_storeu_ps(p, first_of(n), v); }
+static inline Vec keep_part(Vec v, int64_t n) { return _mm512_maskz_mov_ps(first_of(n), v); }
+static inline float sum_lanes(Vec v) {
+  const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), high);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+static inline float max_lanes(Vec v) {
+  const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(v), high);
+  const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+
+#else
+
 static inline Vec load_part(const float* p, int64_t n) {
   float buffer[kWidth] = {};
   std::memcpy(buffer, p, static_cast<size_t>(n) * sizeof(float));
@@ -111,8 +134,12 @@ static inline void store_part(float* p, Vec v, int64_t n) {
   store(buffer, v);
   std::memcpy(p, buffer, static_cast<size_t>(n) * sizeof(float));
 }
-
-// Sums lanes pairwise, always in the same order.
+// The first n lanes, the rest 0.
+static inline Vec keep_part(Vec v, int64_t n) {
+  float buffer[kWidth];
+  store(buffer, v);
+  return load_part(buffer, n);
+}
 static inline float sum_lanes(Vec v) {
   float lane[kWidth];
   store(lane, v);
@@ -127,6 +154,8 @@ static inline float max_lanes(Vec v) {
   for (int i = 1; i < kWidth; i++) m = lane[i] > m ? lane[i] : m;
   return m;
 }
+
+#endif
 
 // exp(x): x = n ln 2 + r, |r| <= ln 2 / 2, a degree-6 polynomial for exp(r), then 2^n.
 // Coefficients: Cephes expf (Moshier), relative error about 1e-7. Below -87.3 the result is 2^-126 or so, not 0.

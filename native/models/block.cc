@@ -104,11 +104,10 @@ void block_forward(const BlockContext& context, const BlockWeights& weights, con
     backend.gelu(backend.self, kept.up, scratch.active);
   } else {
     apply(scratch.normed, {use(weights.gate, kept.gate, kGate), use(weights.up, kept.up, kUp)});
-    if (weights.rounds_feed) {
-      backend.keep_rounded(backend.self, kept.gate, kept.gate16);
-      backend.keep_rounded(backend.self, kept.up, kept.up16);
-    }
-    backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
+    if (weights.rounds_feed)
+      backend.swiglu_keep(backend.self, kept.gate, kept.up, kept.gate16, kept.up16, scratch.active);
+    else
+      backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
   }
   apply(scratch.active, {use(weights.down, y, kDown)});
   backend.add(backend.self, kept.middle, y);
@@ -125,13 +124,11 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
     linear_backward(backend, {uses.begin(), uses.size()}, in, d_in, scratch.linear, context.pass);
   };
   if (weights.rounds_attended) backend.take_kept(backend.self, kept.attended16, kept.attended);
-  if (weights.rounds_feed) {
-    backend.take_kept(backend.self, kept.gate16, kept.gate);
-    backend.take_kept(backend.self, kept.up16, kept.up);
-  }
   norm_again(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.normed);
   if (shape.gelu)
     backend.gelu(backend.self, kept.up, scratch.active);
+  else if (weights.rounds_feed)
+    backend.swiglu_kept(backend.self, kept.gate16, kept.up16, scratch.active);
   else
     backend.swiglu(backend.self, kept.gate, kept.up, scratch.active);
   apply(scratch.active, scratch.d_active, {use(weights.down, d, kDown)});
@@ -139,7 +136,10 @@ void block_backward(const BlockContext& context, const BlockWeights& weights, co
     backend.gelu_backward(backend.self, kept.up, scratch.d_active, kept.up);
     apply(scratch.normed, scratch.d_normed, {use(weights.up, kept.up, kUp)});
   } else {
-    backend.swiglu_backward(backend.self, kept.gate, kept.up, scratch.d_active, kept.gate, kept.up);
+    if (weights.rounds_feed)
+      backend.swiglu_kept_backward(backend.self, kept.gate16, kept.up16, scratch.d_active, kept.gate, kept.up);
+    else
+      backend.swiglu_backward(backend.self, kept.gate, kept.up, scratch.d_active, kept.gate, kept.up);
     apply(scratch.normed, scratch.d_normed, {use(weights.gate, kept.gate, kGate), use(weights.up, kept.up, kUp)});
   }
   norm_backward(backend, weights.feed_norm, kept.middle, kept.feed_rows, scratch.d_normed, d, context.pass.segments);

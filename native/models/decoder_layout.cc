@@ -66,6 +66,13 @@ void Decoder::lay_out(Arena* arena) {
   }
   if (!separate)
     for (int at = 0; at < kLinearPlaces; at++) kept_[0].lora_u[at] = arena->take<float>(m * shared_rank[at]);
+  inner_ = arena->take<float>(
+      std::max<int64_t>(1, kRowLayers * (kRowFactors * std::max(widest_rank, widest_overlay) + widest_core)));
+  final_ = rows_by(s.hidden);
+  if (limits_.training) d_ = rows_by(s.hidden);
+
+  // A pass is in its blocks or in its head: their scratch shares one place.
+  const int64_t place = arena->place();
   scratch_.normed = rows_by(s.hidden);
   scratch_.active = rows_by(s.intermediate);
   if (limits_.training) {
@@ -74,7 +81,6 @@ void Decoder::lay_out(Arena* arena) {
     scratch_.d_attended = rows_by(s.query_width());
     scratch_.d_qkv = rows_by(s.qkv_width());
     if (s.query_key_norm) scratch_.d_projected = rows_by(s.qkv_width());
-    d_ = rows_by(s.hidden);
     scratch_.linear.lora_d = arena->take<float>(kMostParts * m * widest_rank);
     scratch_.linear.widest_rank = widest_rank;
     if (drops) scratch_.linear.dropped = arena->take<float>(m * std::max({s.hidden, s.intermediate, s.query_width()}));
@@ -82,12 +88,8 @@ void Decoder::lay_out(Arena* arena) {
   scratch_.linear.factors = arena->take<LinearFactors>(kMostParts * limits_.clients);
   scratch_.linear.overlay_u = arena->take<float>(m * widest_overlay);
   scratch_.linear.core_v = arena->take<float>(m * widest_core);
-  inner_ = arena->take<float>(
-      std::max<int64_t>(1, kRowLayers * (kRowFactors * std::max(widest_rank, widest_overlay) + widest_core)));
-  final_ = rows_by(s.hidden);
-
-  // Where nothing of the head trains, no sum goes over its rows: fewer at a time have the same bits and take less.
-  const int64_t head_rows = limits_.training && !head_trains_ ? kHeadRows / 2 : kHeadRows;
+  arena->back_to(place);
+  const int64_t head_rows = std::min(kHeadRows, m);
   const auto head_rows_by = [&](int64_t cols) { return matrix(arena->take<float>(head_rows * cols), head_rows, cols); };
   head_scratch_.chosen = head_rows_by(s.hidden);
   head_scratch_.normed = head_rows_by(s.hidden);
@@ -99,6 +101,7 @@ void Decoder::lay_out(Arena* arena) {
   head_scratch_.labels = arena->take<int32_t>(kHeadRows);
   head_scratch_.segments = arena->take<Segment>(kHeadRows);
   head_scratch_.d_losses = arena->take<float>(kHeadRows);
+  arena->skip_used();
   cached_segments_ = arena->take<Segment>(m);
   if (s.learned_positions > 0) {
     position_ids_ = arena->take<int32_t>(m);

@@ -8,7 +8,7 @@
 
 namespace oneround {
 
-// Most rows of a chunk; a multiple of the products' depth block, so that sums over rows do not depend on batching.
+// Most rows of a chunk. Longer examples are cut at its multiples, so that sums over rows do not depend on batching.
 constexpr int64_t kHeadRows = 256;
 
 struct HeadWeights {

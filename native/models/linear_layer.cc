@@ -192,9 +192,11 @@ void linear_backward(const Backend& backend, std::span<const LayerUse> uses, con
     if (!layer.has_lora()) continue;
     const Matrix inner = matrix(uses[i].u, x.rows, layer.rank());
     const bool apart = stands_apart(layer, pass);
+    // linear_parts has scaled its u already.
+    const float scale = apart ? layer.scale() : 1.0f;
     for (const PassClient& client : pass.clients) {
       const Factors mine = client.parameters->factors(*layer.slot);
-      if (mine.d_b.rows > 0) backend.linear_d_w(self, d_y, inner, mine.d_b, layer.scale(), client.segments);
+      if (mine.d_b.rows > 0) backend.linear_d_w(self, d_y, inner, mine.d_b, scale, client.segments);
       if (!apart && mine.d_a.rows > 0) backend.linear_d_w(self, parts[i].u, x, mine.d_a, 1.0f, client.segments);
     }
     if (apart) apart_backward(backend, uses[i], x, matrix(scratch.lora_d, x.rows, layer.rank()), d_x, scratch, pass);

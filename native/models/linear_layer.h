@@ -49,7 +49,8 @@ struct LinearLayer {
   float scale() const { return slot->scale; }
 };
 
-// One of the layers that read the same rows. u: [rows, rank], kept for the backward pass; null without LoRA.
+// One of the layers that read the same rows. u: [rows, rank], what B is applied to, kept for the backward
+// pass; null without LoRA.
 struct LayerUse {
   const LinearLayer* layer;
   Matrix y;  // backward: d_y

@@ -75,12 +75,12 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
     for (int64_t first = 0; first < length; first += kQueryBlock) {
       const int64_t queries = std::min(kQueryBlock, length - first), keys = first + queries;
       products.multiply(queries, keys, dim, qs.row(first), qs.stride, 1, scratch.k_columns, dim, scratch.scores,
-                        scratch.score_stride, scale, false);
+                        scratch.score_stride, scale, false, {Causal::Cut::columns, first});
       float sums[kQueryBlock];
       softmax_rows(context.kernels, scratch, first, queries, shape.window, sums,
                    log_sum.slice_rows(segment.first + first, queries), head);
       products.multiply(queries, dim, keys, scratch.scores, scratch.score_stride, 1, scratch.v_rows, length,
-                        ys.row(first), ys.stride, 1.0f, false);
+                        ys.row(first), ys.stride, 1.0f, false, {Causal::Cut::to_row, first});
       for (int64_t i = 0; i < queries; i++) context.kernels.scale(1.0f / sums[i], dim, ys.row(first + i));
     }
   });

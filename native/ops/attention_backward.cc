@@ -22,10 +22,11 @@ void backward_block(const WorkerProducts& products, const AttentionScratch& scra
                     int64_t queries) {
   const int64_t dim = head.q.cols, keys = first + queries, length = head.q.rows, stride = scratch.score_stride;
   const float scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  using Cut = Causal::Cut;
   products.multiply(queries, keys, dim, head.q.row(first), head.q.stride, 1, scratch.k_columns, dim, scratch.scores,
-                    stride, scale, false);
+                    stride, scale, false, {Cut::columns, first});
   products.multiply(queries, keys, dim, head.d_y.row(first), head.d_y.stride, 1, scratch.v_columns, dim,
-                    scratch.d_scores, stride, 1.0f, false);
+                    scratch.d_scores, stride, 1.0f, false, {Cut::columns, first});
   for (int64_t i = 0; i < queries; i++) {
     const float delta = products.context.kernels.dot(head.y.row(first + i), head.d_y.row(first + i), dim);
     const int64_t seen = first_key(first + i, head.window);
@@ -36,13 +37,13 @@ void backward_block(const WorkerProducts& products, const AttentionScratch& scra
                                               delta, scale, first + i + 1 - seen, keys - seen);
   }
   products.multiply(queries, dim, keys, scratch.d_scores, stride, 1, scratch.k_rows, length, head.d_q.row(first),
-                    head.d_q.stride, 1.0f, false);
+                    head.d_q.stride, 1.0f, false, {Cut::to_row, first});
   products.pack_panels(rows_of(head.q), first, queries, 0, dim, scratch.q_rows);
   products.pack_panels(rows_of(head.d_y), first, queries, 0, dim, scratch.d_y_rows);
   products.multiply(keys, dim, queries, scratch.d_scores, 1, stride, scratch.q_rows, queries, head.d_k.data,
-                    head.d_k.stride, 1.0f, true);
+                    head.d_k.stride, 1.0f, true, {Cut::from_row, first});
   products.multiply(keys, dim, queries, scratch.scores, 1, stride, scratch.d_y_rows, queries, head.d_v.data,
-                    head.d_v.stride, 1.0f, true);
+                    head.d_v.stride, 1.0f, true, {Cut::from_row, first});
 }
 
 }  // namespace

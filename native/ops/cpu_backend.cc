@@ -15,7 +15,7 @@ void CpuContext::lay_out(Arena* from, int64_t max_rows, int64_t max_cols, int64_
   scratch.resize(static_cast<size_t>(pool.threads()));
   const int64_t deepest = std::max({kDepth, longest_segment, shape.head_dim});
   for (WorkerScratch& mine : scratch) {
-    mine.b = from->take<float>(kChunkPanels * width() * kDepth);
+    mine.b = from->take<float>(kChunkPanels * width() * kPairs);
     mine.converted = from->take<float>(width() * std::max(kDepth, shape.head_dim));
     mine.a_edge = from->take<float>(tile_rows * deepest);
     mine.attention = from->take<float>(attention_scratch(*this, longest_segment, shape));
@@ -58,6 +58,9 @@ class Cpu final : public CpuBackend {
     table_.attention_backward = ops::attention_backward;
     table_.keep_rounded = ops::keep_rounded;
     table_.take_kept = ops::take_kept;
+    table_.swiglu_keep = ops::swiglu_keep;
+    table_.swiglu_kept = ops::swiglu_kept;
+    table_.swiglu_kept_backward = ops::swiglu_kept_backward;
     table_.swiglu = ops::swiglu;
     table_.swiglu_backward = ops::swiglu_backward;
     table_.dropout = ops::dropout;

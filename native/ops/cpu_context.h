@@ -13,9 +13,11 @@
 
 namespace oneround {
 
-// Most 32-bit units of a block of a product's inner dimension: one f32, or two bf16. Part of the arithmetic: a sum over
-// k is a chain within a block and blocks are added in order, so it must never depend on threads, caches or batching.
+// Most 32-bit units of a block of a product's inner dimension: one f32, or a pair of bf16. Part of the arithmetic: a
+// sum over k is a chain within a block and blocks are added in order, so it must never depend on threads, caches or
+// batching. Neighbouring blocks of pairs that have room in one chain (a small layer and its factors) are one.
 constexpr int64_t kDepth = 256;
+constexpr int64_t kPairs = 320;
 // Units of the blocks that are packed together, rows packed together, and panels of a column chunk: layout only.
 constexpr int64_t kGroupDepth = 2048;
 constexpr int64_t kGroupRows = 1176;  // a multiple of every tile height, and more than the 1024 of many a batch
@@ -52,7 +54,7 @@ struct RowPanel {
 };
 
 struct WorkerScratch {
-  float* b = nullptr;          // kChunkPanels packed panels
+  float* b = nullptr;          // kChunkPanels packed panels of a block or a chain
   float* converted = nullptr;  // rows of one panel before transposition
   float* a_edge = nullptr;     // a packed row panel that has fewer rows than a tile
   float* attention = nullptr;

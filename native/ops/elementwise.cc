@@ -43,7 +43,8 @@ void swiglu_backward(void* self, const Matrix& gate, const Matrix& up, const Mat
 void keep_rounded(void* self, const Matrix& x, uint16_t* kept) {
   CpuContext& context = cpu(self);
   context.for_row_blocks(x.rows, kRows, [&](int64_t first, int64_t count, int) {
-    for (int64_t m = first; m < first + count; m++) context.kernels.keep_rounded(x.row(m), x.cols, kept + m * x.cols);
+    for (int64_t m = first; m < first + count; m++)
+      context.kernels.keep_rounded(x.row(m), x.cols, kept + m * x.cols, x.row(m));
   });
 }
 
@@ -51,6 +52,57 @@ void take_kept(void* self, const uint16_t* kept, const Matrix& x) {
   CpuContext& context = cpu(self);
   context.for_row_blocks(x.rows, kRows, [&](int64_t first, int64_t count, int) {
     for (int64_t m = first; m < first + count; m++) context.kernels.take_kept(kept + m * x.cols, x.cols, x.row(m));
+  });
+}
+
+namespace {
+
+constexpr int64_t kPiece = 256;  // of a row, in f32 beside what it is rounded to
+
+// Calls body(row, first column, columns, buffer of gate, buffer of up) piece by piece.
+template <class Body>
+void for_pieces(CpuContext& context, const Matrix& shape, const Body& body) {
+  context.for_row_blocks(shape.rows, kRows, [&](int64_t first, int64_t count, int) {
+    float gate[kPiece], up[kPiece];
+    for (int64_t m = first; m < first + count; m++)
+      for (int64_t k = 0; k < shape.cols; k += kPiece) body(m, k, std::min(kPiece, shape.cols - k), gate, up);
+  });
+}
+
+}  // namespace
+
+void swiglu_keep(void* self, const Matrix& gate, const Matrix& up, uint16_t* kept_gate, uint16_t* kept_up,
+                 const Matrix& y) {
+  CpuContext& context = cpu(self);
+  const Kernels& kernels = context.kernels;
+  for_pieces(context, y, [&](int64_t m, int64_t k, int64_t count, float* g, float* u) {
+    const int64_t at = m * y.cols + k;
+    kernels.keep_rounded(gate.row(m) + k, count, kept_gate + at, g);
+    kernels.keep_rounded(up.row(m) + k, count, kept_up + at, u);
+    kernels.swiglu(g, u, count, y.row(m) + k);
+  });
+}
+
+void swiglu_kept(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& y) {
+  CpuContext& context = cpu(self);
+  const Kernels& kernels = context.kernels;
+  for_pieces(context, y, [&](int64_t m, int64_t k, int64_t count, float* g, float* u) {
+    const int64_t at = m * y.cols + k;
+    kernels.take_kept(kept_gate + at, count, g);
+    kernels.take_kept(kept_up + at, count, u);
+    kernels.swiglu(g, u, count, y.row(m) + k);
+  });
+}
+
+void swiglu_kept_backward(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& d_y,
+                          const Matrix& d_gate, const Matrix& d_up) {
+  CpuContext& context = cpu(self);
+  const Kernels& kernels = context.kernels;
+  for_pieces(context, d_y, [&](int64_t m, int64_t k, int64_t count, float* g, float* u) {
+    const int64_t at = m * d_y.cols + k;
+    kernels.take_kept(kept_gate + at, count, g);
+    kernels.take_kept(kept_up + at, count, u);
+    kernels.swiglu_backward(g, u, d_y.row(m) + k, count, d_gate.row(m) + k, d_up.row(m) + k);
   });
 }
 

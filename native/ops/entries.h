@@ -61,6 +61,11 @@ void gelu(void* self, const Matrix& x, const Matrix& y);
 void gelu_backward(void* self, const Matrix& x, const Matrix& d_y, const Matrix& d_x);
 void keep_rounded(void* self, const Matrix& x, uint16_t* kept);
 void take_kept(void* self, const uint16_t* kept, const Matrix& x);
+void swiglu_keep(void* self, const Matrix& gate, const Matrix& up, uint16_t* kept_gate, uint16_t* kept_up,
+                 const Matrix& y);
+void swiglu_kept(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& y);
+void swiglu_kept_backward(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& d_y,
+                          const Matrix& d_gate, const Matrix& d_up);
 void swiglu(void* self, const Matrix& gate, const Matrix& up, const Matrix& y);
 void swiglu_backward(void* self, const Matrix& gate, const Matrix& up, const Matrix& d_y, const Matrix& d_gate,
                      const Matrix& d_up);

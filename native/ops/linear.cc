@@ -57,7 +57,7 @@ void linear_d_w(void* self, const Matrix& d_y, const Matrix& x, const Matrix& d_
   multiply(context, rows.cols, {&left, 1}, {&output, 1});
 }
 
-// Left operands: x, then each u_i. First u_i = x a_i', then y_i = x w_i' + scale_i u_i b_i'.
+// Left operands: x, then each u_i. First u_i = scale_i x a_i', then y_i = x w_i' + u_i b_i'.
 void linear_parts(void* self, const Matrix& x, const LinearPart* parts, int64_t count, RowGroups groups) {
   CpuContext& context = cpu(self);
   const bool bf16 = all_in_bf16(context, parts, count);
@@ -72,9 +72,9 @@ void linear_parts(void* self, const Matrix& x, const LinearPart* parts, int64_t 
     if (part.u.data == nullptr) continue;
     inner[inner_count++] =
         to(part.u, false,
-           by_group(context, groups, 0, 1.0f, [&](int64_t g) { return forward_source(part.factors[g].a); }));
+           by_group(context, groups, 0, part.scale, [&](int64_t g) { return forward_source(part.factors[g].a); }));
     output.rights[output.right_count++] =
-        by_group(context, groups, left_count, part.scale, [&](int64_t g) { return forward_source(part.factors[g].b); });
+        by_group(context, groups, left_count, 1.0f, [&](int64_t g) { return forward_source(part.factors[g].b); });
     lefts[left_count++] = rows_of_left(part.u, bf16);
   }
   multiply_through(context, x.rows, {lefts, left_count}, 1, {inner, inner_count}, {outer, static_cast<size_t>(count)},

@@ -13,7 +13,8 @@ RowSource columns_of(const Matrix& m);
 RowSource rows_of(const Matrix& m);
 
 // A first operand [m, depth]; one of its steps is 1. It is packed once for all outputs that use it. The sum over k runs
-// through blocks of even size, over [0, depth) or over each segment from its own start.
+// through blocks of even size, over [0, depth) or over each segment from its own start; small blocks of bf16 operands
+// that one output takes one after another are one chain.
 struct Left {
   const float* a;
   int64_t row_step, k_step;
@@ -48,6 +49,18 @@ void multiply(CpuContext& context, int64_t m, std::span<const Left> lefts, std::
 void multiply_through(CpuContext& context, int64_t m, std::span<const Left> lefts, size_t ready,
                       std::span<const Output> inner, std::span<const Output> outer, RowGroups groups);
 
+// What of a causal product need not be multiplied, the query of row 0 (from_row: of depth 0) being key `first`'s own.
+struct Causal {
+  enum class Cut {
+    none,
+    columns,   // c[i,j] is unwanted for j > first + i
+    to_row,    // a[i,k] is 0 for k > first + i
+    from_row,  // a[i,k] is 0 for first + k < i
+  };
+  Cut cut = Cut::none;
+  int64_t first = 0;
+};
+
 // Products inside one worker, of f32 operands: in f32, or rounded to bf16.
 struct WorkerProducts {
   const CpuContext& context;
@@ -65,10 +78,10 @@ struct WorkerProducts {
   void pack_panels(const RowSource& b, int64_t first, int64_t count, int64_t first_column, int64_t n, float* out) const;
 
   // c (+)= scale * a b for a b packed with `packed_count` rows, of which the first `count` are used. One step of a
-  // is 1.
+  // is 1. What `causal` says is left out tile by tile.
   void multiply(int64_t m, int64_t n, int64_t count, const float* a, int64_t a_row_step, int64_t a_k_step,
-                const float* packed, int64_t packed_count, float* c, int64_t c_stride, float scale,
-                bool accumulate) const;
+                const float* packed, int64_t packed_count, float* c, int64_t c_stride, float scale, bool accumulate,
+                Causal causal = {}) const;
 };
 
 }  // namespace oneround

@@ -85,27 +85,53 @@ LeftPanel left_panel(const WorkerProducts& products, const LeftPanel& panel, int
   return {scratch.a_edge, 1, height, height, rows};
 }
 
+// Columns and depths that `rows` rows from i on need.
+struct Reach {
+  int64_t n;
+  int64_t start, count;
+};
+Reach reach_of(Causal causal, int64_t i, int64_t rows, int64_t n, int64_t count) {
+  const int64_t seen = causal.first + i + rows;
+  switch (causal.cut) {
+    case Causal::Cut::columns:
+      return {std::min(n, seen), 0, count};
+    case Causal::Cut::to_row:
+      return {n, 0, std::min(count, seen)};
+    case Causal::Cut::from_row: {
+      const int64_t start = std::max<int64_t>(0, i - causal.first) / 2 * 2;  // depths are packed in pairs
+      return {n, start, count - start};
+    }
+    case Causal::Cut::none:
+      break;
+  }
+  return {n, 0, count};
+}
+
 }  // namespace
 
 void WorkerProducts::multiply(int64_t m, int64_t n, int64_t count, const float* a, int64_t a_row_step, int64_t a_k_step,
                               const float* packed, int64_t packed_count, float* c, int64_t c_stride, float scale,
-                              bool accumulate) const {
+                              bool accumulate, Causal causal) const {
   const Kernels& kernels = context.kernels;
   const int64_t width = context.width();
   for (int64_t i = 0; i < m;) {
     const int tall = m - i > kernels.short_rows ? kernels.tile_rows : kernels.short_rows;
     const int rows = static_cast<int>(std::min<int64_t>(tall, m - i));
-    const LeftPanel left = left_panel(*this, {a + i * a_row_step, a_row_step, a_k_step, tall, rows}, count);
-    for (int64_t j = 0; j < n; j += width) {
-      const float* right = packed + j * units(packed_count);
+    const Reach reach = reach_of(causal, i, rows, n, count);
+    const LeftPanel left =
+        left_panel(*this, {a + i * a_row_step + reach.start * a_k_step, a_row_step, a_k_step, tall, rows}, reach.count);
+    for (int64_t j = 0; j < reach.n; j += width) {
+      const float* right = packed + j * units(packed_count) + units(reach.start) * width;
       float* to = c + i * c_stride + j;
       const int columns = static_cast<int>(std::min(width, n - j));
-      if (bf16)
-        kernels.bf16_tile(units(count), reinterpret_cast<const uint32_t*>(left.a), tall,
-                          reinterpret_cast<const uint32_t*>(right), 2, to, c_stride, rows, columns, scale, accumulate);
-      else
-        kernels.tile(units(count), left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns,
+      if (bf16) {
+        const TilePart<uint32_t> part{units(reach.count), reinterpret_cast<const uint32_t*>(left.a),
+                                      reinterpret_cast<const uint32_t*>(right)};
+        kernels.bf16_tile(1, &part, tall, 2, to, c_stride, rows, columns, scale, accumulate);
+      } else {
+        kernels.tile(reach.count, left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns,
                      scale, accumulate);
+      }
     }
     i += rows;
   }

@@ -149,6 +149,9 @@ ProfiledBackend::ProfiledBackend(const Backend& measured) : inner(measured), tab
   ONEROUND_TIMED(34, scratch_bytes);
   ONEROUND_TIMED(35, keep_rounded);
   ONEROUND_TIMED(36, take_kept);
+  ONEROUND_TIMED(37, swiglu_keep);
+  ONEROUND_TIMED(38, swiglu_kept);
+  ONEROUND_TIMED(39, swiglu_kept_backward);
 #undef ONEROUND_TIMED
 }
 

@@ -29,7 +29,7 @@ class ProfiledBackend {
   // Operations that were called since the last call of this.
   std::vector<OperationProfile> take();
 
-  static constexpr std::size_t kOperations = 37;
+  static constexpr std::size_t kOperations = 40;
   const Backend& inner;
   std::array<OperationProfile, kOperations> operations;
 

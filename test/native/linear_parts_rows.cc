@@ -90,8 +90,8 @@ void forward(Table& table, const Case& c) {
           const Grid<double> x = layers.x.grid();
           Grid<double> y = reference::linear(x, p.w.values(), 1);
           const double floor = norm(x) * norm(p.w.values()) / std::sqrt(static_cast<double>(c.k));
-          const Grid<double> u = reference::linear(x, p.a.grid(), 1);
-          if (c.ranks[i] > 0) add_to(y, reference::linear(u, p.b.grid(), kScale));
+          const Grid<double> u = reference::linear(x, p.a.grid(), kScale);
+          if (c.ranks[i] > 0) add_to(y, reference::linear(u, p.b.grid(), 1));
           parts.push_back(part_of("y", y, floor));
           const double inner = norm(x) * norm(p.a.grid()) / std::sqrt(static_cast<double>(c.k));
           if (c.ranks[i] > 0) parts.push_back(part_of("u", u, inner));

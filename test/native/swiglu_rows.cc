@@ -77,9 +77,80 @@ void swiglu_case(Table& table, int64_t m, int64_t k, double size, int64_t gap) {
       });
 }
 
+// What is kept in bf16 has the bits of the two steps that it does at once: rounding, then the function.
+void kept_case(Table& table, int64_t m, int64_t k, int64_t gap) {
+  const std::string shape = "M=" + std::to_string(m) + ",K=" + std::to_string(k) + (gap ? ",gap" : "");
+  struct Kept {
+    Kept(int64_t m, int64_t k, int64_t gap)
+        : in(m, k, 1, gap), gate(static_cast<size_t>(m * k)), up(gate), y(m, k, gap), d_gate(m, k, gap), d_up(m, k) {
+      for (Floats* out : {&y, &d_gate, &d_up}) out->fill(std::numeric_limits<float>::quiet_NaN());
+    }
+    Inputs in;
+    std::vector<uint16_t> gate, up;
+    Floats y, d_gate, d_up;
+  };
+  const auto rounded = [=](const Backend& b) {
+    Kept all(m, k, gap);
+    b.keep_rounded(b.self, all.in.gate.view(), all.gate.data());
+    b.keep_rounded(b.self, all.in.up.view(), all.up.data());
+    return all;
+  };
+  const auto expected = [=, &table] {
+    const Backend& b = table.on(1);
+    Kept all = rounded(b);
+    b.swiglu(b.self, all.in.gate.view(), all.in.up.view(), all.y.view());
+    return Parts{all.y.part("y")};
+  };
+  table.same_bits(
+      "swiglu_keep", shape,
+      [=, &table] {
+        const Backend& b = table.on(2);
+        Kept all(m, k, gap), again(m, k, gap);
+        b.swiglu_keep(b.self, all.in.gate.view(), all.in.up.view(), all.gate.data(), all.up.data(), all.y.view());
+        // The operands are left as they are, and what is kept is what keep_rounded keeps.
+        const Kept apart = rounded(b);
+        if (all.gate != apart.gate || all.up != apart.up) all.y.fill(0);
+        return Parts{all.y.part("y"), {"gate", all.in.gate.part("").values}};
+      },
+      [=] {
+        Parts parts = expected();
+        parts.push_back({"gate", Inputs(m, k, 1, gap).gate.part("").values});
+        return parts;
+      });
+  table.same_bits(
+      "swiglu_kept", shape,
+      [=, &table] {
+        const Backend& b = table.on(3);
+        Kept all = rounded(b);
+        b.swiglu_kept(b.self, all.gate.data(), all.up.data(), all.y.view());
+        return Parts{all.y.part("y")};
+      },
+      expected);
+  table.same_bits(
+      "swiglu_kept_backward", shape,
+      [=, &table] {
+        const Backend& b = table.on(3);
+        Kept all = rounded(b);
+        b.swiglu_kept_backward(b.self, all.gate.data(), all.up.data(), all.in.d_y.view(), all.d_gate.view(),
+                               all.d_up.view());
+        return Parts{all.d_gate.part("d_gate"), all.d_up.part("d_up")};
+      },
+      [=, &table] {
+        const Backend& b = table.on(1);
+        Kept all = rounded(b);
+        b.swiglu_backward(b.self, all.in.gate.view(), all.in.up.view(), all.in.d_y.view(), all.d_gate.view(),
+                          all.d_up.view());
+        return Parts{all.d_gate.part("d_gate"), all.d_up.part("d_up")};
+      });
+}
+
 }  // namespace
 
 void swiglu_rows(Table& table) {
+  kept_case(table, 1, 1, 0);
+  kept_case(table, 3, 33, 5);
+  kept_case(table, 17, 257, 0);
+  kept_case(table, 9, 1536, 3);
   int turn = 0;
   for (int64_t m : {1, 2, 3, 7, 13, 29, 64, 130}) {
     for (int64_t k : {1, 33, 48, 65, 257, 1536}) swiglu_case(table, m, k, 1, turn++ % 3 == 2 ? 7 : 0);

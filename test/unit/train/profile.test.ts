@@ -40,4 +40,7 @@ it.each(native().cpu().isa === 'avx512bf16' ? (['f32', 'bf16'] as const) : (['f3
 )
 
 /** What only bf16 does: activations kept in 16 bits, and taken back. */
-const KEPT = { f32: [], bf16: ['keep_rounded', 'take_kept'] } as const
+const KEPT = {
+  f32: [],
+  bf16: ['keep_rounded', 'take_kept', 'swiglu_keep', 'swiglu_kept', 'swiglu_kept_backward'],
+} as const
