@@ -12,6 +12,7 @@ import { refusal } from '../update/refusal.js'
 import type { Update, UpdateInfo } from '../update/update.js'
 import { FactorRooms } from './factor-rooms.js'
 import { addToGrid, gridStep, MOST_STEPS, MOST_SUM, negative, onGrid } from './grid.js'
+import { gridGroups } from './grid-groups.js'
 import { eachLimited, type LayerJobs } from './layers.js'
 import { isDense } from './method.js'
 import { byClient } from './sums.js'
@@ -22,9 +23,6 @@ export type Keep = 'updates' | 'sums'
 
 /** Factors that wait beside the sums: of so many clients, and of so much memory, at most. As many are being summed. */
 const MOST_WAITING = { clients: 16, bytes: 16 * 2 ** 20 }
-
-/** Grids that are written at a time: where factors turn into sums, so much is there twice. */
-const MOST_WRITTEN_BYTES = 16 * 2 ** 20
 
 export interface Factors {
   a: Float32Array
@@ -148,7 +146,7 @@ export class Accumulator {
 
   /** In layers of which only the sum is kept, factors go to the grids: of `late` members where there is a grid already. */
   async #sumLoose(all: readonly Member[], late: readonly Member[]): Promise<void> {
-    const groups = groupsOf(this.#summed(all.length))
+    const groups = gridGroups(this.#summed(all.length))
     await eachLimited(groups.length, { ...this.jobs, threads: 1 }, async (index) => {
       const sums = (groups[index] ?? []).map((layer) => {
         const grid = this.grids.get(layer.name)
@@ -289,22 +287,6 @@ export class Accumulator {
         fix: 'Open it again from its last saved state, or from the updates.',
       })
   }
-}
-
-/** Layers in their order, so many at a time as are written at once. */
-function groupsOf(layers: readonly Layer[]): Layer[][] {
-  const groups: Layer[][] = []
-  let bytes = Number.POSITIVE_INFINITY
-  for (const layer of layers) {
-    const own = 8 * layer.in * layer.out
-    if (bytes + own > MOST_WRITTEN_BYTES) {
-      groups.push([])
-      bytes = 0
-    }
-    bytes += own
-    groups.at(-1)?.push(layer)
-  }
-  return groups
 }
 
 function factorsOf(update: Update): Map<string, Factors> {
