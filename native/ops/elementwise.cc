@@ -69,6 +69,18 @@ void for_pieces(CpuContext& context, const Matrix& shape, const Body& body) {
   });
 }
 
+// The same of gate and up as they were kept, which the buffers hold then.
+template <class Body>
+void for_kept_pieces(CpuContext& context, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& shape,
+                     const Body& body) {
+  for_pieces(context, shape, [&](int64_t m, int64_t k, int64_t count, float* gate, float* up) {
+    const int64_t at = m * shape.cols + k;
+    context.kernels.take_kept(kept_gate + at, count, gate);
+    context.kernels.take_kept(kept_up + at, count, up);
+    body(m, k, count, gate, up);
+  });
+}
+
 }  // namespace
 
 void swiglu_keep(void* self, const Matrix& gate, const Matrix& up, uint16_t* kept_gate, uint16_t* kept_up,
@@ -85,25 +97,19 @@ void swiglu_keep(void* self, const Matrix& gate, const Matrix& up, uint16_t* kep
 
 void swiglu_kept(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& y) {
   CpuContext& context = cpu(self);
-  const Kernels& kernels = context.kernels;
-  for_pieces(context, y, [&](int64_t m, int64_t k, int64_t count, float* g, float* u) {
-    const int64_t at = m * y.cols + k;
-    kernels.take_kept(kept_gate + at, count, g);
-    kernels.take_kept(kept_up + at, count, u);
-    kernels.swiglu(g, u, count, y.row(m) + k);
-  });
+  for_kept_pieces(context, kept_gate, kept_up, y,
+                  [&](int64_t m, int64_t k, int64_t count, const float* gate, const float* up) {
+                    context.kernels.swiglu(gate, up, count, y.row(m) + k);
+                  });
 }
 
 void swiglu_kept_backward(void* self, const uint16_t* kept_gate, const uint16_t* kept_up, const Matrix& d_y,
                           const Matrix& d_gate, const Matrix& d_up) {
   CpuContext& context = cpu(self);
-  const Kernels& kernels = context.kernels;
-  for_pieces(context, d_y, [&](int64_t m, int64_t k, int64_t count, float* g, float* u) {
-    const int64_t at = m * d_y.cols + k;
-    kernels.take_kept(kept_gate + at, count, g);
-    kernels.take_kept(kept_up + at, count, u);
-    kernels.swiglu_backward(g, u, d_y.row(m) + k, count, d_gate.row(m) + k, d_up.row(m) + k);
-  });
+  for_kept_pieces(
+      context, kept_gate, kept_up, d_y, [&](int64_t m, int64_t k, int64_t count, const float* gate, const float* up) {
+        context.kernels.swiglu_backward(gate, up, d_y.row(m) + k, count, d_gate.row(m) + k, d_up.row(m) + k);
+      });
 }
 
 void add(void* self, const Matrix& x, const Matrix& y) {

@@ -1,21 +1,18 @@
 /** A short run of one client's own training, with the points it passes: what can be known before training. */
-import { type Adapter, makeAdapter } from '../adapter/adapter.js'
+import type { Adapter } from '../adapter/adapter.js'
 import { order } from '../data/batches.js'
 import type { Dataset, Example } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
 import { horizonOf, planOfArm } from '../federation/arms.js'
 import type { Model } from '../model/open.js'
-import { changesOf } from '../train/dense.js'
 import { exampleBatches } from '../train/example-batches.js'
 import { aborted, type JobOptions, threadsOf } from '../train/job.js'
 import { runSteps } from '../train/local.js'
 import { optimizerOf } from '../train/optimizer.js'
 import { type Prepared, prepare } from '../train/prepare.js'
 import { openSession, type TrainingSession } from '../train/session.js'
-import { sharedTrained } from '../train/shared.js'
-import { unflatten } from '../train/slots.js'
-import { initialStart, type Start } from '../train/start.js'
-import { loadStart } from '../train/training.js'
+import { initialStart } from '../train/start.js'
+import { loadStart, trainedOf } from '../train/training.js'
 import type { Plan } from '../update/plan.js'
 
 export interface LocalPath {
@@ -57,8 +54,11 @@ export async function followLocally(
   try {
     loadStart(session, base, prepared.plan, start)
     const { kept, ...walked } = await walk(session, prepared, Math.min(steps, prepared.steps), o)
-    const addedBy = additions(session, base, prepared.plan, start)
-    const passed = kept.map(({ step, parameters }) => ({ step, adapter: addedBy(parameters) }))
+    loadStart(session, base, prepared.plan, start)
+    const passed = kept.map(({ step, parameters }) => ({
+      step,
+      adapter: trainedOf(session, base, prepared.plan, parameters).adapter,
+    }))
     return { ...walked, points: [{ step: 0, adapter: start.trained }, ...passed] }
   } finally {
     session.close()
@@ -104,20 +104,6 @@ async function walk(
     path.diverged = true
   }
   return { ...path, kept, seconds: (performance.now() - began) / 1000 }
-}
-
-/** From a session's parameters to what they add to the base; the session then holds the start. */
-function additions(
-  session: TrainingSession,
-  base: Model,
-  plan: Plan,
-  start: Start,
-): (parameters: Float32Array) => Adapter {
-  const { trainable } = plan.train
-  if (trainable.kind === 'lora') return (parameters) => unflatten(plan.layers, parameters)
-  if (trainable.kind !== 'full') return (parameters) => sharedTrained(plan, parameters).adapter
-  loadStart(session, base, plan, start)
-  return (parameters) => makeAdapter([], changesOf(session, base, trainable.tensors, parameters))
 }
 
 export function rowsOf(examples: readonly Example[]): number {

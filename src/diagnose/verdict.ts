@@ -4,6 +4,14 @@ import type { BestAgainstBest, PairedComparison, Verdict } from './types.js'
 
 const nats = (value: number) => `${value.toPrecision(3)} nats a token`
 
+function toldOf(
+  one: string,
+  several: string,
+  { difference, interval }: Pick<PairedComparison, 'difference' | 'interval'>,
+) {
+  return `the loss of ${one} minus that of ${several} is ${nats(difference)} (95 %: ${interval.low.toPrecision(3)} to ${interval.high.toPrecision(3)})`
+}
+
 /** The verdict of a simulation: the interval of the difference beside the margin. */
 export function verdictOfComparison(c: PairedComparison): Verdict {
   const missing = shortcomings(c)
@@ -18,7 +26,7 @@ export function verdictOfComparison(c: PairedComparison): Verdict {
     { name: 'bytesSaved', value: c.bytesSaved },
   ]
   const carry = { numbers, missing, wouldChange: [] as string[] }
-  const range = `the loss of ${c.one} minus that of ${c.several} is ${nats(c.difference)} (95 %: ${c.interval.low.toPrecision(3)} to ${c.interval.high.toPrecision(3)})`
+  const range = toldOf(c.one, c.several, c)
   if (missing.length > 0) {
     return { ...carry, kind: 'not-enough-evidence', sentence: `Not enough evidence: ${missing[0]?.reason}.` }
   }
@@ -74,7 +82,7 @@ export function verdictOfComparison(c: PairedComparison): Verdict {
  * @param margin nats a token
  */
 export function besideBest(verdict: Verdict, best: BestAgainstBest, margin: number): Verdict {
-  const { one, several, difference, interval } = best
+  const { one, several, interval } = best
   const suffices = interval.high < margin
   const isNeeded = interval.low > margin
   const contradicts =
@@ -82,8 +90,8 @@ export function besideBest(verdict: Verdict, best: BestAgainstBest, margin: numb
     (verdict.kind === 'one-round-costs' && (suffices || isNeeded)) ||
     (verdict.kind === 'several-rounds-needed' && suffices)
   if (!contradicts) return verdict
-  const told = `each side at the best setting tried: the loss of ${one.arm} at ${one.learningRate} minus that of ${several.arm} at ${several.learningRate} is ${nats(difference)} (95 %: ${interval.low.toPrecision(3)} to ${interval.high.toPrecision(3)})`
-  return { ...verdict, wouldChange: [told, ...verdict.wouldChange] }
+  const told = toldOf(`${one.arm} at ${one.learningRate}`, `${several.arm} at ${several.learningRate}`, best)
+  return { ...verdict, wouldChange: [`each side at the best setting tried: ${told}`, ...verdict.wouldChange] }
 }
 
 const remedies = [

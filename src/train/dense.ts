@@ -22,23 +22,7 @@ export function loadDense(
   }
 }
 
-/**
- * What training changed: present minus start, rounded to f32 once. The session holds the start afterwards. Takes one
- * copy of the parameters, which the deltas then share.
- * @param loadStart puts the start back into the session
- */
-export function readDense(
-  session: TrainingSession,
-  base: Model,
-  tensors: readonly TensorShape[],
-  loadStart: () => void,
-): DenseDelta[] {
-  const changed = session.parameters()
-  loadStart()
-  return changesOf(session, base, tensors, changed)
-}
-
-/** `changed` minus what the session holds, in place of `changed`; the deltas share its memory. */
+/** What training changed: `changed` minus what the session holds, rounded to f32 once, in place of `changed`, whose memory the deltas share. */
 export function changesOf(
   session: TrainingSession,
   base: Model,

@@ -10,7 +10,7 @@ import type { Plan } from '../update/plan.js'
 import { planSha256 } from '../update/plan.js'
 import { makeUpdate, shareable, type Trained, type Update, type UpdateInfo } from '../update/update.js'
 import { type CheckpointIdentity, captureState, dropCheckpoint, readCheckpoint, restoreState } from './checkpoint.js'
-import { loadDense, readDense } from './dense.js'
+import { changesOf, loadDense } from './dense.js'
 import { Evaluations, stepsBetween } from './evaluations.js'
 import { exampleBatches } from './example-batches.js'
 import { Clock } from './job.js'
@@ -119,13 +119,22 @@ export function loadStart(session: TrainingSession, base: Model, plan: Plan, sta
   session.resetOptimizer()
 }
 
-/** What the update holds: factors as they are, whole tensors by what training changed. */
+/** What the update holds, of the session's parameters. Where whole tensors train, the session holds the start afterwards. */
 function trainedIn(session: TrainingSession, base: Model, plan: Plan, start: Start): Trained {
+  const parameters = session.parameters()
+  if (plan.train.trainable.kind === 'full') loadStart(session, base, plan, start)
+  return trainedOf(session, base, plan, parameters)
+}
+
+/**
+ * Factors as they are, whole tensors by what training changed.
+ * @param session where whole tensors train, it holds the start, and `parameters` become the deltas
+ */
+export function trainedOf(session: TrainingSession, base: Model, plan: Plan, parameters: Float32Array): Trained {
   const { trainable } = plan.train
-  if (trainable.kind === 'lora') return { kind: 'lora', adapter: unflatten(plan.layers, session.parameters()) }
-  if (trainable.kind !== 'full') return sharedTrained(plan, session.parameters())
-  const restart = () => loadStart(session, base, plan, start)
-  return { kind: 'full', adapter: makeAdapter([], readDense(session, base, trainable.tensors, restart)) }
+  if (trainable.kind === 'lora') return { kind: 'lora', adapter: unflatten(plan.layers, parameters) }
+  if (trainable.kind !== 'full') return sharedTrained(plan, parameters)
+  return { kind: 'full', adapter: makeAdapter([], changesOf(session, base, trainable.tensors, parameters)) }
 }
 
 /** Reports rows done of this round; a training that went on from a checkpoint counts what it found. */
