@@ -43,8 +43,7 @@ export interface DiagnoseOptions extends JobOptions {
  * @throws OneroundError ARGUMENT (no or several kinds), REFUSED (an update or message that breaks a rule), MISMATCH
  */
 export async function diagnose(o: DiagnoseOptions): Promise<Diagnosis> {
-  checkShare('budget', o.budget, 1000)
-  checkShare('margin', o.margin?.share, 1)
+  checkShares(o)
   const calibration = o.calibration ?? readCalibration()
   if (o.run !== undefined) {
     return diagnoseSimulation({ ...o, runs: typeof o.run === 'string' ? [o.run] : o.run })
@@ -59,6 +58,12 @@ export async function diagnose(o: DiagnoseOptions): Promise<Diagnosis> {
     expected: 'run folders; or a plan and update files; or a plan, a base and the data of one client',
     fix: 'Give exactly one of the three.',
   })
+}
+
+/** What can be refused before anything is read or run. @throws OneroundError ARGUMENT */
+export function checkShares({ budget, margin }: Pick<DiagnoseOptions, 'budget' | 'margin'>): void {
+  checkShare('budget', budget, 1000)
+  checkShare('margin', margin?.share, 1)
 }
 
 function checkShare(name: string, value: number | undefined, most: number): void {

@@ -7,7 +7,7 @@ import { type SimulateOptions, simulate } from '../federation/simulate.js'
 import type { Model } from '../model/open.js'
 import { isRunFolder } from '../run/folder.js'
 import { type Plan, parsePlan } from '../update/plan.js'
-import { type DiagnoseOptions, diagnose } from './diagnose.js'
+import { checkShares, type DiagnoseOptions, diagnose } from './diagnose.js'
 import { LEAST_SEEDS } from './truth.js'
 import type { Diagnosis } from './types.js'
 
@@ -48,6 +48,7 @@ export async function replicate(
 ): Promise<{ runs: Replicate[]; diagnosis: Diagnosis }> {
   checkSeeds(seeds)
   checkRates(learningRates)
+  checkShares({ budget, margin })
   await checkFolder(o.folder)
   const compare = checkCompare(o.compare ?? defaultCompare(plan))
   const runs = replicatesOf(plan, seeds, learningRates, o.folder)
