@@ -70,8 +70,14 @@ test('counts, rates and folders that cannot be meant are refused before anything
   await expect(run({ seeds: 1.5 })).rejects.toMatchObject({ code: 'ARGUMENT' })
   for (const learningRates of [[0], [-1], [Number.NaN], [0.1, 0.1], Array.from({ length: 17 }, (_, i) => i + 1)])
     await expect(run({ learningRates })).rejects.toMatchObject({ code: 'ARGUMENT', expected: /up to 16 different/ })
-  await expect(run({ margin: { share: 5 } })).rejects.toMatchObject({ code: 'ARGUMENT', message: expect.stringMatching('margin') })
-  await expect(run({ budget: -1 })).rejects.toMatchObject({ code: 'ARGUMENT', message: expect.stringMatching('budget') })
+  await expect(run({ margin: { share: 5 } })).rejects.toMatchObject({
+    code: 'ARGUMENT',
+    message: expect.stringMatching('margin'),
+  })
+  await expect(run({ budget: -1 })).rejects.toMatchObject({
+    code: 'ARGUMENT',
+    message: expect.stringMatching('budget'),
+  })
   const own = join(tiny.folder, 'a-run')
   await simulate(tiny.base, tiny.clients, tiny.plan, { folder: own, compare: ['1x2'] })
   await expect(run({ folder: own })).rejects.toMatchObject({ code: 'ARGUMENT', found: own })
