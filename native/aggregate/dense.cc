@@ -8,6 +8,7 @@
 #include "aggregate/eigen.h"
 #include "aggregate/inner_products.h"
 #include "aggregate/krylov.h"
+#include "aggregate/panels.h"
 #include "aggregate/products.h"
 #include "aggregate/svd.h"
 
@@ -73,6 +74,22 @@ struct Directions {
   std::vector<double> values;
 };
 
+// W x, [rows, m], for W [rows, cols] row-major and x [cols, m].
+Columns products_with(std::span<const float> w, size_t rows, const Columns& x) {
+  const size_t cols = x.rows, step = static_cast<size_t>(kernels().product_rows);
+  Panels right(cols, x.cols);
+  for (size_t j = 0; j < x.cols; ++j) right.set_column(j, x.col(j));
+  Columns result(rows, x.cols), some(cols, step), products(x.cols, step);
+  for (size_t first = 0; first < rows; first += step) {
+    const size_t count = std::min(step, rows - first);
+    for (size_t i = 0; i < count; ++i) std::copy_n(w.data() + (first + i) * cols, cols, some.col(i));
+    multiply_transposed(right, some, cols, &products);
+    for (size_t i = 0; i < count; ++i)
+      for (size_t j = 0; j < x.cols; ++j) result.at(first + i, j) = products.at(j, i);
+  }
+  return result;
+}
+
 Status few_directions(std::span<const float> tall, size_t rows, size_t cols, size_t count, Directions* d,
                       const std::atomic<bool>& abort) {
   Columns gram(cols, cols);
@@ -82,12 +99,7 @@ Status few_directions(std::span<const float> tall, size_t rows, size_t cols, siz
   Status status = krylov_eigenpairs(gram, count, &found, &squares, &d->small, abort);
   if (status.is_ok() && !found) status = largest_eigenpairs(std::move(gram), count, &squares, &d->small, abort);
   if (!status.is_ok()) return status;
-  d->large = Columns(rows, d->small.cols);
-  std::vector<double> row(cols);
-  for (size_t i = 0; i < rows; ++i) {
-    for (size_t k = 0; k < cols; ++k) row[k] = static_cast<double>(tall[i * cols + k]);
-    for (size_t j = 0; j < d->small.cols; ++j) d->large.at(i, j) = dot(row.data(), d->small.col(j), cols);
-  }
+  d->large = products_with(tall, rows, d->small);
   d->values.resize(d->small.cols);
   for (size_t j = 0; j < d->small.cols; ++j) {
     d->values[j] = std::sqrt(dot(d->large.col(j), d->large.col(j), rows));

@@ -35,6 +35,21 @@ test('is the adapter of fedit, bit for bit, for any order and threads', async ()
   expect(only.adapter.layers).toEqual(updates[1]!.adapter.layers)
 })
 
+test('more files than stay open at once, and tensors longer than what is summed at a time', async () => {
+  const small = tinyPlan([{ name: 'x.up', in: 18000, out: 5, rank: 4, scale: 2 }])
+  const some = [1, 2, 3].map((seed) => randomUpdate(small, 'ann', seed).adapter.layers)
+  const many = Array.from({ length: 150 }, (_, i) =>
+    updateOf(small, `client-${String(i).padStart(3, '0')}`, makeAdapter(some[i % 3]!), { examples: i + 1 }),
+  )
+  const paths = many.map(({ info }) => file(info.client))
+  for (const [i, update] of many.entries()) await update.save(paths[i]!)
+  const aggregator = await openAggregator(small)
+  for (const update of many) await aggregator.add(update)
+  const { adapter } = await aggregator.finish({ method: 'fedit' })
+  for (const threads of [1, 2])
+    expect((await averageFiles(small, paths, { threads })).adapter.layers).toEqual(adapter.layers)
+})
+
 describe('refuses', () => {
   const spoiled = async (name: string, change: (layers: { a: Float32Array; b: Float32Array }[]) => void) => {
     const layers = updates[0]!.adapter.layers.map((layer) => ({ ...layer, a: layer.a.slice(), b: layer.b.slice() }))
