@@ -21,7 +21,7 @@ import { weightOf } from './weights.js'
 /** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
 export type Keep = 'updates' | 'sums'
 
-/** Factors that wait beside the sums: of so many clients, and of so much memory, at most. As many are being summed. */
+/** Factors that wait beside the sums: of so many clients, and of so much memory, at most. As many are being summed, unless each takes more than half of it. */
 const MOST_WAITING = { clients: 16, bytes: 16 * 2 ** 20 }
 
 export interface Factors {
@@ -89,6 +89,15 @@ export class Accumulator {
     blocks.push(block)
     if (members.length >= MOST_WAITING.clients || (blocks.length + 1) * block.byteLength > MOST_WAITING.bytes)
       await this.#sumWaiting()
+  }
+
+  /**
+   * Waits for the sum that runs, where the blocks that it holds and one more would be too much memory: `add` then takes
+   * the same block again. An update that somebody else can change is to be checked after this.
+   */
+  async ready({ adapter }: Update): Promise<void> {
+    const bytes = adapter.layers.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
+    if (2 * bytes > MOST_WAITING.bytes) await this.#ended()
   }
 
   /** Sums what waits. To be called before anything is read. */

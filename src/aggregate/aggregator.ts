@@ -6,6 +6,7 @@ import type { OverlayLayer } from '../native/binding/overlay.js'
 import { sha256Of } from '../text/digest.js'
 import { checkUpdate } from '../update/checks.js'
 import { type Plan, planSha256, type Weights } from '../update/plan.js'
+import { type PlanHeader, planHeader } from '../update/plan-header.js'
 import {
   isBytesOrFile,
   parseUpdate,
@@ -117,6 +118,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
   // One after another: an update that arrives while another is taken in must not meet half a sum.
   let queue: Promise<unknown> = Promise.resolve()
   const planHash = planSha256(plan)
+  const header = planHeader(plan)
   const room = reusedRoom()
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const turn = queue.then(work)
@@ -136,9 +138,12 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
     keep: sums.keep,
     add: (source) =>
       inTurn(async () => {
-        const { update, sha256 } = await readSource(source, plan, sums.keep === 'sums' ? room : undefined)
+        const { update, sha256 } = await readSource(source, plan, header, sums.keep === 'sums' ? room : undefined)
         const [first] = sums.members.values()
         const reference = first?.info ?? update.info
+        // What is in memory of others is checked and taken in at once; a file is checked while the sum before still runs.
+        const isFile = typeof source === 'string'
+        if (!isFile) await sums.ready(update)
         checkUpdate(plan, update, {
           round: o.round ?? reference.round,
           startSha256: o.startSha256 ?? reference.startSha256,
@@ -146,6 +151,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
           taken: new Set(sums.members.keys()),
           planHash,
         })
+        if (isFile) await sums.ready(update)
         await sums.add(update, sha256())
         return update.info
       }),
@@ -170,13 +176,15 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
 async function readSource(
   source: Update | Uint8Array | string,
   plan: Plan,
+  header?: PlanHeader,
   room?: (bytes: number) => Uint8Array,
 ): Promise<{ update: Update; sha256: () => string }> {
   if (!isBytesOrFile(source)) return { update: source, sha256: () => updateSha256(source) }
   const isFile = typeof source === 'string'
   const bytes = isFile ? await readUpdateBytes(source, plan, room) : source
   // Bytes of others are copied, unless the sums copy them anyway.
-  const update = parseUpdate(bytes, plan, isFile ? source : undefined, { isKept: isFile || room !== undefined })
+  const isKept = isFile || room !== undefined
+  const update = parseUpdate(bytes, plan, isFile ? source : undefined, { isKept, header })
   return { update, sha256: () => sha256Of(bytes) }
 }
 

@@ -15,6 +15,7 @@ import { bytesOf } from './digest.js'
 import { encodeInfo, KINDS, type UpdateInfo, type UpdateKind } from './info.js'
 import { updateCount } from './layers.js'
 import { LIMITS } from './limits.js'
+import { type PlanHeader, type PlanTensor, readPlanHead } from './plan-header.js'
 import type { FullTrainable, Plan } from './plan-schema.js'
 import { readBytes } from './read-file.js'
 import { refusal } from './refusal.js'
@@ -92,6 +93,8 @@ const FIX = "Train with this federation's plan, then send that update."
 interface ParseOptions {
   /** the bytes are not changed while the update is in use: factors then lie in them, where they can; else they are copied */
   isKept?: boolean
+  /** the plan's, where many updates are read: one that has it is not parsed but for its metadata */
+  header?: PlanHeader | undefined
 }
 
 /**
@@ -99,6 +102,10 @@ interface ParseOptions {
  * order, layers with the plan's scales. Everything is checked before a number is copied. `checkUpdate` does the rest.
  */
 export function parseUpdate(bytes: Uint8Array, plan: Plan, source = 'The update', o: ParseOptions = {}): Update {
+  const { header, isKept = false } = o
+  const head = header && readPlanHead(bytes, header, source)
+  if (head !== undefined && header !== undefined && head.offset + 4 * countOf(plan) === bytes.length)
+    return makeUpdate(head.info, makeAdapter(layersAt(bytes.subarray(head.offset), plan, header, isKept)))
   const decoded = decodeUpdate(bytes, source)
   const { info } = decoded
   const { trainable } = plan.train
@@ -129,6 +136,20 @@ function layersOf(client: string, layers: readonly RawLayer[], plan: Plan, { isK
       ? floatsIn
       : takeFloats(raws.reduce((total, { a, b }) => total + a.length + b.length, 0))
   return plan.layers.map((layer, i) => ({ ...layer, a: take(raws[i]?.a), b: take(raws[i]?.b) }))
+}
+
+function countOf({ layers }: Plan): number {
+  return layers.reduce((sum, { rank, in: inDim, out }) => sum + rank * (inDim + out), 0)
+}
+
+/** Of a file with the plan's header: `data` are its tensors. */
+function layersAt(data: Uint8Array, plan: Plan, header: PlanHeader, isKept: boolean): AdapterLayer[] {
+  const kept = isKept && isAligned(data) ? data : Uint8Array.from(data)
+  const take = ({ first, length }: PlanTensor) => new Float32Array(kept.buffer, kept.byteOffset + 4 * first, length)
+  return plan.layers.map((layer, i) => {
+    const { a, b } = header.factors[i] as PlanHeader['factors'][number]
+    return { ...layer, a: take(a), b: take(b) }
+  })
 }
 
 function deltasOf(client: string, deltas: readonly RawTensor[], { tensors }: FullTrainable): DenseDelta[] {
