@@ -31,14 +31,14 @@ double worst(const std::vector<double>& values, const std::vector<double>& resid
   return std::max(ratio, all / std::max(kTolerance * rest, kKrylovRounding * largest));
 }
 
-// When to look at the basis: the projection's eigenpairs cost as much as some blocks. Residuals fall by about the same
-// factor a block, once they fall.
+// When to look at the basis: the projection's eigenpairs cost as much as some blocks. What values are off falls by
+// about the same factor a block once it falls, and of a flat spectrum hardly at first: ahead, about twice as fast as
+// lately.
 class Schedule {
  public:
   Schedule(size_t count, size_t most) : most_(most), next_(whole(static_cast<double>(count + 3 * kKrylovBlock))) {}
   size_t next() const { return next_; }
-  // The basis has got all that it may have, or is on its way to twice that: residuals of a flat spectrum hardly fall at
-  // first. They fall faster and faster later on, so the estimate is a high one.
+  // The basis has got all that it may have, or is on its way to twice that; so much an early estimate may be off.
   bool is_hopeless() const { return hopeless_; }
 
   // `ratio`: how far the basis of next() columns was from its end; `columns` of it are there by now.
@@ -48,7 +48,7 @@ class Schedule {
     if (ratio < before_) {
       const double slope = (std::log2(before_) - std::log2(ratio)) / (size - static_cast<double>(previous_));
       const double all = std::log2(ratio) / (2 * slope);
-      hopeless_ = size + 2 * all > 2 * static_cast<double>(most_);
+      hopeless_ = size + all > 2 * static_cast<double>(most_);
       step = std::min(step, all);
     }
     hopeless_ = hopeless_ || columns >= most_;
