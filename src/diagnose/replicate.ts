@@ -117,7 +117,7 @@ function checkComparable(plan: Plan, compare: readonly ArmName[]): void {
   const horizon = horizonOf(plan)
   throw new OneroundError('ARGUMENT', 'These arms give no verdict on one round against several.', {
     found: compare.join(', '),
-    expected: `the base, one round and several rounds, at the plan's horizon of ${horizon} epochs`,
+    expected: `the base, one round and several rounds, at horizon ${horizon}`,
     fix:
       horizon < 2
         ? 'Train for more epochs (--epochs 3).'
