@@ -115,8 +115,11 @@ Napi::Value factorize_on_grid(const Napi::CallbackInfo& info) {
           const aggregate::GridLayer layer{shape.in, shape.out, grid};
           const Status status = aggregate::add_to_grid(layer, work->factors, 1, abort);
           if (!status.is_ok()) return status;
+          // Each is given back before the next is taken: fresh memory costs as much as some of the sums.
+          work->copies = Copies();
           Scratch<float> values(grid.size());
           aggregate::grid_values(grid, factor, values.data());
+          grid = Scratch<int64_t>();
           return aggregate::factorize_dense(shape.in, shape.out, values, rank, tolerance, &work->result, abort);
         },
         [work](Napi::Env e) -> Napi::Value { return to_factors(e, work->result); });
