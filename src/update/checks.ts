@@ -210,17 +210,16 @@ export function checkLayers(client: string, layers: readonly AdapterLayer[], max
 
 /** The same rules where the norms of A and B are known already. */
 export function checkNorms(client: string, layer: Layer, norms: readonly [number, number], maxEffect: number): void {
-  for (const [index, value] of norms.entries()) {
-    if (Number.isFinite(value)) continue
+  const [a, b] = norms
+  if (!(Number.isFinite(a) && Number.isFinite(b)))
     throw refusal(
       client,
       'finite',
-      `layer '${layer.name}' holds NaN or infinity in lora_${index === 0 ? 'A' : 'B'}`,
+      `layer '${layer.name}' holds NaN or infinity in lora_${Number.isFinite(a) ? 'B' : 'A'}`,
       'finite numbers',
       'Lower the learning rate and train again.',
     )
-  }
-  const effect = (Math.abs(layer.scale) * norms[0] * norms[1]) / Math.sqrt(layer.in * layer.out)
+  const effect = (Math.abs(layer.scale) * a * b) / Math.sqrt(layer.in * layer.out)
   if (effect <= maxEffect) return
   throw refusal(
     client,
