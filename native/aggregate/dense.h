@@ -23,7 +23,8 @@ struct FactorizedDense {
 };
 
 // The best factors of a dense matrix [out, in]: as factorize_sum. Few of many directions come from the eigenvectors of
-// the smaller Gram matrix, so that what is lost is told to about 1e-8 of the norm; else by Jacobi.
+// the smaller Gram matrix: what they leave out is at most 1e-7 more than the least that is possible, and told to about
+// 1e-8 of the norm; else by Jacobi.
 Status factorize_dense(size_t in, size_t out, std::span<const float> values, size_t max_rank, double tolerance,
                        FactorizedDense* result, const std::atomic<bool>& abort);
 

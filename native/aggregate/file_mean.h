@@ -1,4 +1,4 @@
-// The weighted mean of many files of f32 numbers, each read once: the mean, every tensor's norm and whether all
+// The weighted mean of many files of f32 numbers, mapped and read once: the mean, every tensor's norm and whether all
 // is finite come from one pass at the speed of memory.
 #pragma once
 

@@ -88,14 +88,18 @@ static double sum_of_chains(const Doubles (&chain)[kVectors], const float* rest,
 }
 
 // y += sum_f factors[f] x_f, one f after another; squares[f] = sum_j x_f[j]^2 in sixteen chains. One pass over all x,
-// with y in registers.
+// which come from memory, with y in registers.
+// The next x are asked for meanwhile: the hardware looks ahead within a page only, and the next piece lies in another.
 template <int files>
-static void add_squares(const float* const* x, const double* factors, int64_t count, double* y, double* squares) {
+static void add_squares(const float* const* x, const float* const* next, const double* factors, int64_t count,
+                        double* y, double* squares) {
   Doubles chain[files][kVectors];
   for (int f = 0; f < files; f++)
     for (int v = 0; v < kVectors; v++) chain[f][v] = set_doubles(0);
   int64_t j = 0;
   for (; j + kChains <= count; j += kChains) {
+    for (int f = 0; f < files; f++)
+      if (next != nullptr) __builtin_prefetch(next[f] + j, 0, 2);
     for (int v = 0; v < kVectors; v++) {
       const int64_t at = j + v * kDoubles;
       Doubles sum = load_doubles(y + at);
@@ -116,8 +120,9 @@ static void add_squares(const float* const* x, const double* factors, int64_t co
 void add_widened_squares(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
                          double* squares) {
   int64_t f = 0;
-  for (; f + 4 <= files; f += 4) add_squares<4>(x + f, factors + f, count, y, squares + f);
-  for (; f < files; f++) add_squares<1>(x + f, factors + f, count, y, squares + f);
+  for (; f + 4 <= files; f += 4)
+    add_squares<4>(x + f, f + 8 <= files ? x + f + 4 : nullptr, factors + f, count, y, squares + f);
+  for (; f < files; f++) add_squares<1>(x + f, nullptr, factors + f, count, y, squares + f);
 }
 
 // sum_j x[j]^2

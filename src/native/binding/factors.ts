@@ -21,7 +21,7 @@ export interface FactorizedSum {
 export interface FactorizedDense extends FactorizedSum {
   /** Frobenius */
   norm: number
-  /** Frobenius norm of the rest; told to about 1e-8 of the norm */
+  /** Frobenius norm of the rest, at most 1e-7 more than the least; told to about 1e-8 of the norm */
   lost: number
 }
 

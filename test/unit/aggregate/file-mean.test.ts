@@ -35,7 +35,7 @@ test('is the adapter of fedit, bit for bit, for any order and threads', async ()
   expect(only.adapter.layers).toEqual(updates[1]!.adapter.layers)
 })
 
-test('more files than stay open at once, and tensors longer than what is summed at a time', async () => {
+test('many files, and tensors longer than what is summed at a time', async () => {
   const small = tinyPlan([{ name: 'x.up', in: 18000, out: 5, rank: 4, scale: 2 }])
   const some = [1, 2, 3].map((seed) => randomUpdate(small, 'ann', seed).adapter.layers)
   const many = Array.from({ length: 150 }, (_, i) =>
