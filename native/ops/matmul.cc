@@ -8,33 +8,48 @@ namespace oneround {
 
 namespace {
 
-// How an output is divided among tasks.
+// How an output is divided among tasks: row_parts x chunks of columns.
 struct Division {
   int64_t panels, chunks, row_parts;
 };
 
-Division divide(const CpuContext& context, const Output& output) {
+// A core that keeps its rows finds its panels and its part of c in its own cache, and packs all of b itself; where b has
+// many more columns than the rows that use it, packing it once is cheaper.
+constexpr int64_t kFewestRows = 96;
+constexpr int64_t kWideForRows = 8;
+
+int64_t row_parts_of(const CpuContext& context, const Part& part, const Output& output) {
+  const int64_t threads = context.pool.threads();
+  if (output.n > kWideForRows * part.rows) return 1;
+  int64_t parts = 1;
+  for (int64_t p = 2; p <= threads; p++)
+    if (threads % p == 0 && part.rows >= p * kFewestRows) parts = p;
+  return parts;
+}
+
+Division divide(const CpuContext& context, const Part& part, const Output& output) {
   const int64_t threads = context.pool.threads(), panels = context.panels(output.n);
   const int64_t row_panels = static_cast<int64_t>(context.row_panels.size());
+  const int64_t row_parts = row_parts_of(context, part, output), others = threads / row_parts;
   int64_t chunks = (panels + kChunkPanels - 1) / kChunkPanels;
-  chunks = std::min(panels, (chunks + threads - 1) / threads * threads);
-  return {panels, chunks, chunks >= threads ? 1 : std::min(row_panels, threads)};
+  chunks = std::min(panels, (chunks + others - 1) / others * others);
+  return {panels, chunks, chunks >= others ? row_parts : std::min(row_panels, threads)};
 }
 
 void run_outputs(CpuContext& context, const Part& part, std::span<const Output> outputs) {
   int64_t tasks = 0;
   for (const Output& output : outputs) {
-    const Division d = divide(context, output);
+    const Division d = divide(context, part, output);
     tasks += d.chunks * d.row_parts;
   }
   context.pool.for_each(tasks, [&](int64_t task, int worker) {
     for (const Output& output : outputs) {
-      const Division d = divide(context, output);
+      const Division d = divide(context, part, output);
       if (task >= d.chunks * d.row_parts) {
         task -= d.chunks * d.row_parts;
         continue;
       }
-      const int64_t chunk = task / d.row_parts, share = task % d.row_parts;
+      const int64_t share = task / d.chunks, chunk = task % d.chunks;
       const int64_t rows = static_cast<int64_t>(context.row_panels.size());
       const int64_t first = d.panels * chunk / d.chunks * context.width();
       const int64_t end = std::min(output.n, d.panels * (chunk + 1) / d.chunks * context.width());
