@@ -46,6 +46,10 @@ static void register_tile(int part_count, const TilePart<typename Step::Element>
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) sum[i][v] = zero();
+  // What the sums are added to is fetched while they are made.
+  for (int i = 0; i < m; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) __builtin_prefetch(c + i * c_stride + v * kWidth, 1);
   for (int p = 0; p < part_count; p++) {
     const int64_t count = parts[p].count;
     const auto* a = parts[p].a;
