@@ -57,7 +57,8 @@ int64_t ThreadPool::take_share(Share& share, int worker) {
 
 void ThreadPool::take_tasks(int worker) {
   int64_t taken = 0;
-  for (int i = 0; i < threads(); i++) taken += take_share(shares_[static_cast<size_t>((worker + i) % threads())], worker);
+  for (int i = 0; i < threads(); i++)
+    taken += take_share(shares_[static_cast<size_t>((worker + i) % threads())], worker);
   if (taken > 0) done_.fetch_add(taken, std::memory_order_release);
 }
 

@@ -13,8 +13,8 @@ struct Division {
   int64_t panels, chunks, row_parts;
 };
 
-// A core that keeps its rows finds its panels and its part of c in its own cache, and packs all of b itself; where b has
-// many more columns than the rows that use it, packing it once is cheaper.
+// A core that keeps its rows finds its panels and its part of c in its own cache, and packs all of b itself; where b
+// has many more columns than the rows that use it, packing it once is cheaper.
 constexpr int64_t kFewestRows = 96;
 constexpr int64_t kWideForRows = 8;
 

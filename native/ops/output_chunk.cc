@@ -74,37 +74,28 @@ void pack_right(const CpuContext& context, const WorkerScratch& scratch, const L
   }
 }
 
-struct Tile {
-  const Chain* chain;
-  TilePart<float> parts[kMostLinks];
-  int rows;
+// What tiles of one chain have in common.
+struct Tiles {
+  decltype(Kernels::packed_tile) run;
+  int links;
   int vectors;
-  int m, n;
+  float scale;
+  bool accumulate;
+  int64_t units[kMostLinks];   // of each link
+  const float* a[kMostLinks];  // its packed rows
+  const float* b[kMostLinks];  // its columns in the chunk's first panel
+  int64_t b_panel;             // from one panel of b to the next
 };
 
-void run_tile(const Kernels& kernels, bool bf16, const Tile& t, float* c, int64_t c_stride, bool accumulate) {
-  const float scale = t.chain->links[0].right->scale;
-  if (!bf16) {
-    const TilePart<float>& only = t.parts[0];
-    kernels.tile(only.count, only.a, 1, t.rows, t.rows, only.b, t.vectors, c, c_stride, t.m, t.n, scale, accumulate);
-    return;
-  }
-  TilePart<uint32_t> parts[kMostLinks];
-  for (int l = 0; l < t.chain->count; l++)
-    parts[l] = {t.parts[l].count, reinterpret_cast<const uint32_t*>(t.parts[l].a),
-                reinterpret_cast<const uint32_t*>(t.parts[l].b)};
-  kernels.bf16_tile(t.chain->count, parts, t.rows, t.vectors, c, c_stride, t.m, t.n, scale, accumulate);
-}
-
 // c[j,i] (+)= the tile
-void run_turned(const Kernels& kernels, bool bf16, const Tile& t, float* c, int64_t c_stride, bool accumulate) {
+void run_turned(const Tiles& tiles, const TilePart* parts, const RowPanel& panel, int n, float* c, int64_t c_stride) {
   constexpr int kMostRows = 16;
   float sums[kMostRows * kMaxWidth];
-  run_tile(kernels, bf16, t, sums, kMaxWidth, false);
-  for (int j = 0; j < t.n; j++)
-    for (int i = 0; i < t.m; i++) {
+  tiles.run(tiles.links, parts, panel.height, tiles.vectors, sums, kMaxWidth, panel.rows, n, tiles.scale, false);
+  for (int j = 0; j < n; j++)
+    for (int i = 0; i < panel.rows; i++) {
       float& to = c[j * c_stride + i];
-      to = accumulate ? to + sums[i * kMaxWidth + j] : sums[i * kMaxWidth + j];
+      to = tiles.accumulate ? to + sums[i * kMaxWidth + j] : sums[i * kMaxWidth + j];
     }
 }
 
@@ -129,32 +120,46 @@ void pack_chain(const CpuContext& context, const Chunk& chunk, const Chain& chai
   }
 }
 
-void multiply_tile(const CpuContext& context, const Chunk& chunk, const Chain& chain, int64_t panel_index, int64_t j,
-                   bool accumulate) {
-  const RowPanel& panel = context.row_panels[static_cast<size_t>(panel_index)];
-  const Output& output = chunk.output;
+Tiles tiles_of(const CpuContext& context, const Chunk& chunk, const Chain& chain, bool accumulate) {
   const bool bf16 = chunk.part.lefts[static_cast<size_t>(chain.links[0].block->left)].bf16;
-  Tile tile{&chain,        {},         panel.height,
-            chunk.vectors, panel.rows, static_cast<int>(std::min(chunk.width, chunk.count - j))};
+  Tiles tiles;
+  tiles.run = bf16 ? context.kernels.bf16_tile : context.kernels.packed_tile;
+  tiles.links = chain.count;
+  tiles.vectors = chunk.vectors;
+  tiles.scale = chain.links[0].right->scale;
+  tiles.accumulate = accumulate;
+  tiles.b_panel = chain.units * chunk.width;
   for (int l = 0; l < chain.count; l++) {
     const auto& [block, right, before] = chain.links[l];
-    const int64_t units = units_of(chunk.part.lefts[static_cast<size_t>(block->left)], block->count);
-    tile.parts[l] = {units, context.packed_a + block->units_before * chunk.part.padded + panel.packed * units,
-                     chunk.scratch.b + j * chain.units + before * chunk.width};
+    tiles.units[l] = units_of(chunk.part.lefts[static_cast<size_t>(block->left)], block->count);
+    tiles.a[l] = context.packed_a + block->units_before * chunk.part.padded;
+    tiles.b[l] = chunk.scratch.b + before * chunk.width;
   }
-  const int64_t column = chunk.first + j;
+  return tiles;
+}
+
+// Row panel x column panel p of the chunk.
+void multiply_tile(const Chunk& chunk, const Tiles& tiles, const RowPanel& panel, int64_t p) {
+  const Output& output = chunk.output;
+  TilePart parts[kMostLinks];
+  for (int l = 0; l < tiles.links; l++)
+    parts[l] = {tiles.units[l], tiles.a[l] + panel.packed * tiles.units[l], tiles.b[l] + p * tiles.b_panel};
+  const int n = static_cast<int>(std::min(chunk.width, chunk.count - p * chunk.width));
+  const int64_t column = chunk.first + p * chunk.width, row = panel.first, stride = output.c_stride;
   if (output.c_transposed)
-    run_turned(context.kernels, bf16, tile, output.c + column * output.c_stride + panel.first, output.c_stride,
-               accumulate);
+    run_turned(tiles, parts, panel, n, output.c + column * stride + row, stride);
   else
-    run_tile(context.kernels, bf16, tile, output.c + panel.first * output.c_stride + column, output.c_stride,
-             accumulate);
+    tiles.run(tiles.links, parts, panel.height, tiles.vectors, output.c + row * stride + column, stride, panel.rows, n,
+              tiles.scale, tiles.accumulate);
 }
 
 void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& chain, bool accumulate) {
   const bool grouped =
       std::any_of(chain.links, chain.links + chain.count, [](const Link& link) { return link.right->each != nullptr; });
   pack_chain(context, chunk, chain, 0, false);
+  const Tiles tiles = tiles_of(context, chunk, chain, accumulate);
+  const RowPanel* panels = context.row_panels.data();
+  const int64_t column_panels = (chunk.count + chunk.width - 1) / chunk.width;
   for (int64_t from = chunk.first_panel, until; from < chunk.end_panel; from = until) {
     const int group = context.row_panels[static_cast<size_t>(from)].group;
     until = grouped ? from + 1 : chunk.end_panel;
@@ -163,11 +168,10 @@ void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& 
     // The operand that fits the first-level cache stays; the other streams from the second.
     if (chunk.width > 16) {
       for (int64_t panel = from; panel < until; panel++)
-        for (int64_t j = 0; j < chunk.count; j += chunk.width)
-          multiply_tile(context, chunk, chain, panel, j, accumulate);
+        for (int64_t p = 0; p < column_panels; p++) multiply_tile(chunk, tiles, panels[panel], p);
     } else {
-      for (int64_t j = 0; j < chunk.count; j += chunk.width)
-        for (int64_t panel = from; panel < until; panel++) multiply_tile(context, chunk, chain, panel, j, accumulate);
+      for (int64_t p = 0; p < column_panels; p++)
+        for (int64_t panel = from; panel < until; panel++) multiply_tile(chunk, tiles, panels[panel], p);
     }
   }
 }
