@@ -48,28 +48,58 @@ Chain next_chain(const CpuContext& context, const Part& part, const Output& outp
   return chain;
 }
 
-// Columns [first_column, first_column + columns) of one block of b, in panels of `width` that are `stride` apart.
-void pack_right(const CpuContext& context, const WorkerScratch& scratch, const Left& left, const RowSource& b,
-                const PackedBlock& block, int64_t first_column, int64_t columns, int64_t width, float* to,
-                int64_t stride) {
+// Where a block of b goes: panels of `width` columns that are `stride` apart.
+struct Packing {
+  int64_t first_column, columns;
+  int64_t width;
+  float* to;
+  int64_t stride;
+};
+
+// Row j of the source is column j of b.
+void pack_columns(const CpuContext& context, const WorkerScratch& scratch, bool bf16, const RowSource& b,
+                  const PackedBlock& block, const Packing& p) {
   const Kernels& kernels = context.kernels;
-  const uint8_t* rows[2 * kPairs];
-  if (!b.rows_are_columns)
-    for (int64_t k = 0; k < block.count; k++) rows[k] = b.row(block.first + k);
-  for (int64_t j = 0; j < columns; j += width) {
-    const int n = static_cast<int>(std::min(width, columns - j)), wide = static_cast<int>(width);
-    float* out = to + j / width * stride;
-    uint32_t* pairs = reinterpret_cast<uint32_t*>(out);
-    if (b.rows_are_columns) {
-      for (int at = 0; at < n; at++) rows[at] = b.row(first_column + j + at);
-      if (left.bf16)
-        kernels.bf16_pack_rows_as_columns(b.type, rows, n, block.first, block.count, wide, pairs);
+  const int width = static_cast<int>(p.width);
+  const uint8_t* rows[kMaxWidth];
+  for (int64_t j = 0; j < p.columns; j += width) {
+    const int n = static_cast<int>(std::min<int64_t>(width, p.columns - j));
+    float* out = p.to + j / width * p.stride;
+    for (int at = 0; at < n; at++) rows[at] = b.row(p.first_column + j + at);
+    if (bf16)
+      kernels.bf16_pack_rows_as_columns(b.type, rows, n, block.first, block.count, width,
+                                        reinterpret_cast<uint32_t*>(out));
+    else
+      kernels.pack_rows_as_columns(b.type, rows, n, block.first, block.count, width, out, scratch.converted);
+  }
+}
+
+// Asks for bytes [first, end) of rows; nothing is read.
+void ask_for_rows(const RowSource& b, int64_t row, int64_t rows, int64_t first, int64_t end) {
+  constexpr int64_t kLine = 64;
+  for (int64_t r = row; r < row + rows; r++)
+    for (int64_t at = first; at < end; at += kLine) __builtin_prefetch(b.row(r) + at);
+}
+
+// Row k of the source is row k of b. A few rows at a time, so that all panels take theirs while these are at hand.
+void pack_rows(const CpuContext& context, bool bf16, const RowSource& b, const PackedBlock& block, const Packing& p) {
+  constexpr int64_t kRows = 32;
+  const Kernels& kernels = context.kernels;
+  const int width = static_cast<int>(p.width);
+  const uint8_t* rows[kRows];
+  for (int64_t k = 0; k < block.count; k += kRows) {
+    const int64_t count = std::min(kRows, block.count - k);
+    for (int64_t at = 0; at < count; at++) rows[at] = b.row(block.first + k + at);
+    for (int64_t j = 0; j < p.columns; j += width) {
+      const int n = static_cast<int>(std::min<int64_t>(width, p.columns - j));
+      const Type type = static_cast<Type>(b.type);
+      const int64_t column = p.first_column + j, ahead = std::min(kRows, block.count - k - count);
+      ask_for_rows(b, block.first + k + count, ahead, row_bytes(type, column), row_bytes(type, column + n));
+      float* out = p.to + j / width * p.stride + (bf16 ? k / 2 : k) * width;
+      if (bf16)
+        kernels.bf16_pack_rows(b.type, rows, count, column, n, width, reinterpret_cast<uint32_t*>(out));
       else
-        kernels.pack_rows_as_columns(b.type, rows, n, block.first, block.count, wide, out, scratch.converted);
-    } else if (left.bf16) {
-      kernels.bf16_pack_rows(b.type, rows, block.count, first_column + j, n, wide, pairs);
-    } else {
-      kernels.pack_rows(b.type, rows, block.count, first_column + j, n, wide, out);
+        kernels.pack_rows(b.type, rows, count, column, n, width, out);
     }
   }
 }
@@ -112,11 +142,16 @@ struct Chunk {
 
 void pack_chain(const CpuContext& context, const Chunk& chunk, const Chain& chain, int group, bool of_group) {
   for (int l = 0; l < chain.count; l++) {
-    const Link& link = chain.links[l];
-    if ((link.right->each != nullptr) != of_group) continue;
-    pack_right(context, chunk.scratch, chunk.part.lefts[static_cast<size_t>(link.block->left)],
-               of_group ? link.right->each[group] : link.right->b, *link.block, chunk.first, chunk.count, chunk.width,
-               chunk.scratch.b + link.before * chunk.width, chain.units * chunk.width);
+    const auto& [block, right, before] = chain.links[l];
+    if ((right->each != nullptr) != of_group) continue;
+    const bool bf16 = chunk.part.lefts[static_cast<size_t>(block->left)].bf16;
+    const RowSource& b = of_group ? right->each[group] : right->b;
+    const Packing packing{chunk.first, chunk.count, chunk.width, chunk.scratch.b + before * chunk.width,
+                          chain.units * chunk.width};
+    if (b.rows_are_columns)
+      pack_columns(context, chunk.scratch, bf16, b, *block, packing);
+    else
+      pack_rows(context, bf16, b, *block, packing);
   }
 }
 
