@@ -76,9 +76,6 @@ inline __m512i up_to_32(int type, const uint8_t* row, int64_t first, int64_t cou
   return count >= 32 ? thirty_two(type, row, first) : fewer(type, row, first, count);
 }
 
-// Bytes of 32 weights where rows are so short that the processor's own reading ahead comes too late; 0 for other types.
-inline int64_t short_block(int type) { return type == kQ4_1 ? 20 : type == kQ8_0 ? 34 : 0; }
-
 // r[i][k] -> r[k][i] for 16 x 16 pairs
 inline void turn_pairs(__m512i (&r)[16]) {
   Vec square[16];

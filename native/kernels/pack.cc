@@ -70,10 +70,13 @@ void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t f
     turn(source, n, width, count, out);
     return;
   }
+  // The rows that are probably packed next come while these are; nothing is read there.
+  const int64_t next = n > 1 ? (rows[1] - rows[0]) * width : 0, block = short_block(type);
   for (int64_t k = 0; k < count; k += kConverted) {
     const int64_t here = count - k < kConverted ? count - k : kConverted;
     for (int j = 0; j < n; j++) {
       float* row = temporary + j * here;
+      if (block > 0) __builtin_prefetch(rows[j] + next + (first + k) / 32 * block);
       dequantize(type, rows[j], first + k, here, row);
       source[j] = row;
     }
