@@ -32,8 +32,9 @@ struct Kernels {
   // out[k][j] = row_j[first + k], 0 for j >= n; rows in storage `type`; temporary [n * count] floats
   void (*pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
                                float* out, float* temporary);
-  // out[k][j] = row_k[first + j], 0 for j >= n
-  void (*pack_rows)(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out);
+  // out[k][j] = row_k[first + j], 0 for j >= n; each `width` columns are a panel, `stride` after the last
+  void (*pack_rows)(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out,
+                    int64_t stride);
   // out[i] = row[first + i]
   void (*dequantize)(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
 

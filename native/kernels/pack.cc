@@ -37,12 +37,6 @@ void turn(const float* const* rows, int m, int width, int64_t count, float* out)
   }
 }
 
-void zero_columns(int first, int width, int64_t count, float* out) {
-  if (first == width) return;
-  for (int64_t k = 0; k < count; k++)
-    for (int j = first; j < width; j++) out[k * width + j] = 0.0f;
-}
-
 // Depths that are converted before they are turned: 32 rows of them stay in the first-level cache.
 constexpr int64_t kConverted = 64;
 
@@ -55,9 +49,11 @@ void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int rows, i
     turn(source, m, rows, count, out);
     return;
   }
-  for (int64_t k = 0; k < count; k++)
-    for (int i = 0; i < m; i++) out[k * rows + i] = a[i * row_step + k * k_step];
-  zero_columns(m, rows, count, out);
+  int64_t done = 0;
+  if (row_step == 1 && m == rows && k_step + m >= kWidth)
+    for (; done + 1 < count; done++) store(out + done * rows, load(a + done * k_step));
+  for (int64_t k = done; k < count; k++)
+    for (int i = 0; i < rows; i++) out[k * rows + i] = i < m ? a[i * row_step + k * k_step] : 0.0f;
 }
 
 void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
@@ -84,9 +80,22 @@ void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t f
   }
 }
 
-void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out) {
-  for (int64_t k = 0; k < count; k++) dequantize(type, rows[k], first, n, out + k * width);
-  zero_columns(n, width, count, out);
+void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out,
+               int64_t stride) {
+  constexpr int kColumns = 128;
+  float row[kColumns];
+  for (int64_t k = 0; k < count; k++) {
+    for (int from = 0; from < n; from += kColumns) {
+      const int here = n - from < kColumns ? n - from : kColumns;
+      dequantize(type, rows[k], first + from, here, row);
+      for (int j = 0; j < here; j += width)
+        for (int v = 0; v < width; v += kWidth) {
+          const int left = here - j - v;
+          const Vec x = left >= kWidth ? load(row + j + v) : left > 0 ? load_part(row + j + v, left) : zero();
+          store(out + (from + j) / width * stride + k * width + v, x);
+        }
+    }
+  }
 }
 
 }  // namespace oneround::ONEROUND_ISA

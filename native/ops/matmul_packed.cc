@@ -39,7 +39,7 @@ void WorkerProducts::pack_rows(const uint8_t* const* rows, int64_t count, int64_
   if (bf16)
     context.kernels.bf16_pack_rows(kF32, rows, count, first_column, n, width, reinterpret_cast<uint32_t*>(out));
   else
-    context.kernels.pack_rows(kF32, rows, count, first_column, n, width, out);
+    context.kernels.pack_rows(kF32, rows, count, first_column, n, width, out, 0);
 }
 
 void WorkerProducts::pack_panels(const RowSource& b, int64_t first, int64_t count, int64_t first_column, int64_t n,

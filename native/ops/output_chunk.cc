@@ -90,16 +90,18 @@ void pack_rows(const CpuContext& context, bool bf16, const RowSource& b, const P
   for (int64_t k = 0; k < block.count; k += kRows) {
     const int64_t count = std::min(kRows, block.count - k);
     for (int64_t at = 0; at < count; at++) rows[at] = b.row(block.first + k + at);
+    const Type type = static_cast<Type>(b.type);
+    ask_for_rows(b, block.first + k + count, std::min(kRows, block.count - k - count), row_bytes(type, p.first_column),
+                 row_bytes(type, p.first_column + p.columns));
+    if (!bf16) {
+      kernels.pack_rows(b.type, rows, count, p.first_column, static_cast<int>(p.columns), width, p.to + k * width,
+                        p.stride);
+      continue;
+    }
     for (int64_t j = 0; j < p.columns; j += width) {
       const int n = static_cast<int>(std::min<int64_t>(width, p.columns - j));
-      const Type type = static_cast<Type>(b.type);
-      const int64_t column = p.first_column + j, ahead = std::min(kRows, block.count - k - count);
-      ask_for_rows(b, block.first + k + count, ahead, row_bytes(type, column), row_bytes(type, column + n));
-      float* out = p.to + j / width * p.stride + (bf16 ? k / 2 : k) * width;
-      if (bf16)
-        kernels.bf16_pack_rows(b.type, rows, count, column, n, width, reinterpret_cast<uint32_t*>(out));
-      else
-        kernels.pack_rows(b.type, rows, count, column, n, width, out);
+      float* out = p.to + j / width * p.stride + k / 2 * width;
+      kernels.bf16_pack_rows(b.type, rows, count, p.first_column + j, n, width, reinterpret_cast<uint32_t*>(out));
     }
   }
 }
