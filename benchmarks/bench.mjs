@@ -49,8 +49,13 @@ function line({ what, shape, provider, threads, p20, p50, p80, unit, share_of_pe
 
 const args = process.argv.slice(2)
 const name = args[0]?.startsWith('--') ? undefined : args.shift()
+const usage = `usage: npm run bench [-- NAME] [--json] [--out FILE]\nNAME is one of: ${names.join(', ')}; without one, all but peers`
+if (args.includes('--help')) {
+  console.log(usage)
+  process.exit(0)
+}
 if (name !== undefined && !names.includes(name)) {
-  console.error(`usage: npm run bench [-- NAME] [--json] [--out FILE]\nNAME is one of: ${names.join(', ')}`)
+  console.error(usage)
   process.exit(2)
 }
 const has = (wanted) => args.includes(`--${wanted}`)

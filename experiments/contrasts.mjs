@@ -1,14 +1,14 @@
-// Arms against arms over the seeds of a cell, paired by held-out example.
+// Arms against arms over the draws of a cell, paired by held-out example.
 import { pairedDifference } from '../dist/diagnose/comparison.js'
 import { lossesOf as itemLosses, itemsOf } from '../dist/diagnose/paired-runs.js'
 import { MARGIN_SHARE } from '../dist/diagnose/truth.js'
 import { verdictOfComparison } from '../dist/diagnose/verdict.js'
 
 /** Mean held-out loss of each arm a seed, and what travelled. */
-export function lossesOf(runs, arms) {
+export function lossesOf(draws, arms) {
   return Object.fromEntries(
     arms.map((arm) => {
-      const rows = runs.map((run) => run.arms.get(arm))
+      const rows = draws.map((draw) => draw.arms[arm])
       const mean = (field) => rows.reduce((sum, row) => sum + (row?.[field] ?? 0), 0) / rows.length
       return [
         arm,
@@ -19,20 +19,19 @@ export function lossesOf(runs, arms) {
 }
 
 /** Each arm against one round: positive where one round loses more. `share` is of what that other arm gains over base. */
-export function contrastsOf(runs, { arms, horizon }) {
+export function contrastsOf(draws, { arms, horizon }) {
   const one = `1x${horizon}`
   if (!arms.includes(one) || !arms.includes('base')) return []
   return arms
-    .filter((arm) => arm !== one && arm !== 'base' && runs.every((run) => run.items.has(arm)))
-    .map((arm) => ({ one, arm, ...contrast(runs.map((run) => paired(run, one, arm))) }))
+    .filter((arm) => arm !== one && arm !== 'base' && draws.every(({ items }) => arm in items))
+    .map((arm) => ({ one, arm, ...contrast(draws.map((draw) => paired(draw, one, arm))) }))
 }
 
-/** Losses of two arms and the base on the items of one run. */
-function paired(run, one, several) {
-  const items = run.items.get(one)
-  const { keys, tokens } = itemsOf(run, items)
-  const [base, first, second] = ['base', one, several].map((arm) => itemLosses(run.items.get(arm)))
-  return { seed: run.plan.train.seed, keys, tokens, base, one: first, several: second }
+/** Losses of two arms and the base on the items of one draw. */
+function paired({ seed, data, items }, one, several) {
+  const { keys, tokens } = itemsOf({ data }, items[one])
+  const [base, first, second] = ['base', one, several].map((arm) => itemLosses(items[arm]))
+  return { seed, keys, tokens, base, one: first, several: second }
 }
 
 /** @param pairs as pairedDifference takes them */

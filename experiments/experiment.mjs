@@ -1,16 +1,18 @@
 // npm run experiment -- STUDY [--out FOLDER] [--jobs N] [--only CELLS]
-//   runs a study's cells, each in a process of its own, and writes experiments/results/STUDY.json. A cell that is
-//   finished in FOLDER (default run/experiments) is not redone; a stopped one goes on where its runs are.
-//   --jobs N   cells at once, the cores shared evenly (default: one a core: small models use one core best)
+//   draws a study's cells at its seeds, each in a process of its own, and writes experiments/results/STUDY.json. A draw that
+//   is finished in FOLDER (default run/experiments) is not redone, also when the study has more seeds now; a stopped one
+//   goes on where it was.
+//   --jobs N   draws at once, the cores shared evenly (default: one a core: small models use one core best)
 //   --only A,B cells by number, without writing results
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import os from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { native } from '../dist/native/load.js'
 import { writeAtomic } from '../dist/run/atomic.js'
+import { recordOf } from './record.mjs'
 import { readStudy, studyNames } from './study.mjs'
 
 const cores = os.availableParallelism()
@@ -33,10 +35,12 @@ if (!studyNames.includes(name) || !Number.isInteger(jobs) || jobs < 1) {
 const study = readStudy(name)
 const wanted = flags.only === undefined ? study.cells.map((_, i) => i) : flags.only.split(',').map(Number)
 await mkdir(flags.out, { recursive: true })
-const queue = [...wanted]
+// All cells at one seed, then at the next: a study that is stopped has about as many draws of each.
+const queue = study.seeds.flatMap((seed) => wanted.map((index) => ({ index, seed })))
 await Promise.all(Array.from({ length: Math.min(jobs, queue.length) }, worker))
 if (flags.only === undefined) {
-  const cells = await Promise.all(wanted.map(readRecord))
+  const drawsOf = (index) => Promise.all(study.seeds.map((seed) => readDraw({ index, seed })))
+  const cells = await Promise.all(wanted.map(async (index) => recordOf(await drawsOf(index))))
   const { title, question, claims } = study
   const where = { device: os.cpus()[0]?.model ?? process.arch, cores, isa: native().cpu().isa, commit: commit() }
   const file = fileURLToPath(new URL(`results/${name}.json`, import.meta.url))
@@ -48,30 +52,37 @@ if (flags.only === undefined) {
 }
 
 async function worker() {
-  for (let index = queue.shift(); index !== undefined; index = queue.shift()) {
-    if ((await readRecord(index)) !== undefined) continue
-    await writeFile(recordFile(index), await runCell(index))
-    console.log(`${name} ${index} of ${study.cells.length}: ${JSON.stringify(study.cells[index].varied)}`)
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    if ((await readDraw(next)) !== undefined) continue
+    await writeAtomic(drawFile(next), await runDraw(next))
+    const { index, seed } = next
+    console.log(`${name} ${index} of ${study.cells.length}, seed ${seed}: ${JSON.stringify(study.cells[index].varied)}`)
   }
 }
 
-function recordFile(index) {
-  return join(flags.out, `${name}-${index}.json`)
+function drawFile({ index, seed }) {
+  return join(flags.out, `${name}-${index}-seed-${seed}.json`)
 }
 
-/** Undefined where the cell is not finished, or where it was another one. */
-async function readRecord(index) {
-  const text = await readFile(recordFile(index), 'utf8').catch(() => undefined)
-  const record = text === undefined ? undefined : JSON.parse(text)
-  const isSame = JSON.stringify([record?.settings, record?.seeds]) === JSON.stringify([study.cells[index], study.seeds])
-  return isSame ? record : undefined
+/** Undefined where the draw is not finished, or where it was another one. */
+async function readDraw({ index, seed }) {
+  const text = await readFile(drawFile({ index, seed }), 'utf8').catch(() => undefined)
+  const draw = text === undefined ? undefined : JSON.parse(text)
+  return JSON.stringify([draw?.settings, draw?.seed]) === JSON.stringify([study.cells[index], seed]) ? draw : undefined
 }
 
-function runCell(index) {
+function runDraw({ index, seed }) {
   const threads = Math.max(1, Math.floor(cores / jobs))
   const child = spawn(
     process.execPath,
-    [fileURLToPath(new URL('cell.mjs', import.meta.url)), name, String(index), flags.out, String(threads)],
+    [
+      fileURLToPath(new URL('draw.mjs', import.meta.url)),
+      name,
+      String(index),
+      String(seed),
+      flags.out,
+      String(threads),
+    ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
   const stop = () => child.kill('SIGINT')
@@ -85,7 +96,7 @@ function runCell(index) {
     child.once('close', (code) => {
       process.off('SIGINT', stop)
       if (code === 0) resolve(text)
-      else reject(new Error(`${name} ${index} ended with ${code}`))
+      else reject(new Error(`${name} ${index} at seed ${seed} ended with ${code}`))
     })
   })
 }

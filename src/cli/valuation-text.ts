@@ -32,12 +32,14 @@ function table({ clients }: Valuation): string {
   const sorted = [...clients].sort((a, b) => b.shapley - a.shapley)
   const shown =
     sorted.length <= mostClients ? sorted : [...sorted.slice(0, mostClients / 2), ...sorted.slice(-mostClients / 2)]
-  const rows = shown.map(({ client, weight, shapley, interval, leaveOneOut, nearest }) => [
+  const rows = shown.map(({ client, weight, shapley, interval, leaveOneOut, leaveOneOutInterval: around, nearest }) => [
     shorten(client, 24),
     weight.toFixed(3),
     thousandths(shapley),
     interval === undefined ? '–' : `${thousandths(interval[0])} to ${thousandths(interval[1])}`,
-    thousandths(leaveOneOut),
+    around === undefined
+      ? thousandths(leaveOneOut)
+      : `${thousandths(leaveOneOut)} ± ${thousandths(around[1] - leaveOneOut)}`,
     nearest === undefined ? '–' : `${shorten(nearest.client, 16)} ${nearest.cosine.toFixed(3)}`,
   ])
   const text = textTable(['client', 'weight', 'Shapley', 'interval', 'leave-one-out', 'nearest, cosine'], rows)

@@ -48,7 +48,7 @@ export interface Pairing {
 export function pairRuns(runs: readonly RunEvidence[]): Pairing | { reason: string; enough: string } {
   const [first] = runs
   if (first === undefined) return { reason: 'no run', enough: 'run folders of simulate' }
-  const { one, several } = armsAtHorizon(first)
+  const { one, several } = armsAtHorizon(first.plan, first.arms.keys())
   const horizon = first.plan.rounds * first.plan.train.epochs
   if (one === undefined || several === undefined) {
     return {

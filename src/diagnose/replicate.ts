@@ -2,12 +2,13 @@
 import { join } from 'node:path'
 import type { Dataset } from '../data/dataset.js'
 import { OneroundError } from '../errors.js'
-import { type ArmName, checkCompare, defaultCompare, shapeOf } from '../federation/arms.js'
+import { type ArmName, checkCompare, defaultCompare, horizonOf, shapeOf } from '../federation/arms.js'
 import { type SimulateOptions, simulate } from '../federation/simulate.js'
 import type { Model } from '../model/open.js'
 import { isRunFolder } from '../run/folder.js'
 import { type Plan, parsePlan } from '../update/plan.js'
 import { checkShares, type DiagnoseOptions, diagnose } from './diagnose.js'
+import { armsAtHorizon } from './run-evidence.js'
 import { LEAST_SEEDS } from './truth.js'
 import type { Diagnosis } from './types.js'
 
@@ -38,7 +39,7 @@ export interface Replicate {
  * Simulates every learning rate under every seed, on one division of the data, and diagnoses all of them together: the
  * plan's own rate gives the verdict, all of them best against best. With `resume`, what is finished is not redone.
  * @param clients as of `simulate`; every simulation has the same ones
- * @throws OneroundError ARGUMENT (counts, rates, a folder that is a run itself), else as simulate and diagnose
+ * @throws OneroundError ARGUMENT (counts, rates, arms that no verdict can be told of, a folder that is a run itself), else as simulate and diagnose
  */
 export async function replicate(
   base: Model,
@@ -51,6 +52,7 @@ export async function replicate(
   checkShares({ budget, margin })
   await checkFolder(o.folder)
   const compare = checkCompare(o.compare ?? defaultCompare(plan))
+  checkComparable(plan, compare)
   const runs = replicatesOf(plan, seeds, learningRates, o.folder)
   for (const run of runs) {
     onRun?.(run)
@@ -105,6 +107,21 @@ function checkRates(rates: readonly number[]): void {
     found: rates.slice(0, MOST_RATES + 1).join(', '),
     expected: `up to ${MOST_RATES} different ones, each above 0`,
     fix: "Give a few around the plan's, such as a third and three times of it.",
+  })
+}
+
+/** Before hours of training rather than after them: a verdict compares one round with several, and both with the base. */
+function checkComparable(plan: Plan, compare: readonly ArmName[]): void {
+  const { one, several } = armsAtHorizon(plan, compare)
+  if (one !== undefined && several !== undefined && compare.includes('base')) return
+  const horizon = horizonOf(plan)
+  throw new OneroundError('ARGUMENT', 'These arms give no verdict on one round against several.', {
+    found: compare.join(', '),
+    expected: `the base, one round and several rounds, at horizon ${horizon}`,
+    fix:
+      horizon < 2
+        ? 'Train for more epochs (--epochs 3).'
+        : `Compare at least base,1x${horizon},${horizon}x1 (--compare).`,
   })
 }
 

@@ -80,9 +80,9 @@ export async function readRunEvidence(folder: string, o: { ablations?: boolean }
 }
 
 /** The arms to compare: one round of E epochs, and the most rounds among those with the same horizon. */
-export function armsAtHorizon({ plan, arms }: RunEvidence): { one?: ArmName; several?: ArmName } {
+export function armsAtHorizon(plan: Plan, names: Iterable<string>): { one?: ArmName; several?: ArmName } {
   const horizon = horizonOf(plan)
-  const shapes = [...arms.keys()].flatMap((name) => {
+  const shapes = [...names].flatMap((name) => {
     const shape = shapeOf(name)
     return shape !== undefined && Math.abs(shape.rounds * shape.epochs - horizon) < 1e-6
       ? [{ name: name as ArmName, ...shape }]

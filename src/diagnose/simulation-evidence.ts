@@ -59,7 +59,7 @@ export async function diagnoseSimulation(o: SimulationEvidence): Promise<Diagnos
     result.notes.push(...pairing.left)
     result.cost = costOfRun(first, pairing, arms, o.links)
   }
-  const { one, several } = armsAtHorizon(first)
+  const { one, several } = armsAtHorizon(first.plan, first.arms.keys())
   if (one !== undefined) await measureArms(result, first, one, several, { ...o, clients })
   result.best = bestOf(runs, o.base && clients ? await affordable(result, runs, o.base, clients, o) : [])
   if (isKnown(result.best) && isKnown(result.comparison))

@@ -1,58 +1,29 @@
 import type { Adapter } from '../adapter/adapter.js'
 import { loadAdapter } from '../adapter/folder.js'
 import type { Dataset } from '../data/dataset.js'
-import type { Model } from '../model/open.js'
-import type { RunFolder } from '../run/folder.js'
-import { dropCheckpoint } from '../train/checkpoint.js'
-import { checkAborted, type JobOptions } from '../train/job.js'
-import { JointSessions, type JointVisit, jointShape } from '../train/joint.js'
-import { type OpenOptions, SessionPool } from '../train/session.js'
-import { initialStart, type Start } from '../train/start.js'
-import { decodeUpdate } from '../update/decode.js'
-import { type Plan, planText } from '../update/plan.js'
+import { checkAborted } from '../train/job.js'
+import { initialStart } from '../train/start.js'
+import { planText } from '../update/plan.js'
 import { openUpdate } from '../update/update.js'
 import { type Arm, type ArmName, type ArmShape, horizonOf, LEAK, planOfArm, shapeOf } from './arms.js'
-import { clientUpdate, type VisitOptions } from './client.js'
-import { isAsynchronous, runFederated } from './federated.js'
+import { runFederated } from './federated.js'
 import { judge } from './judge.js'
 import { eachLimited } from './limited.js'
-import type { Conditions } from './participation.js'
 import { pool } from './pooled.js'
-import type { Beside } from './rounds.js'
 import { travelBytes } from './server.js'
-import { isFinished, keepAdapter, type Sent, type Store } from './store.js'
-
-interface ArmRunnerOptions {
-  base: Model
-  plan: Plan
-  /** by client name, in plain order */
-  datasets: ReadonlyMap<string, Dataset>
-  store: Store
-  folder: RunFolder | undefined
-  conditions: Conditions
-  threads: number
-  concurrency: number
-  /** most clients that step together; 1: each alone; undefined: as many as pays */
-  clientBatching: number | undefined
-  job: JobOptions
-  checkpointSeconds: number | undefined
-}
+import { isFinished, keepAdapter, type Sent } from './store.js'
+import { type ArmOptions, Visits } from './visits.js'
 
 /** Works through arms one after another; whatever the store already holds is taken from there. */
 export class ArmRunner implements Disposable {
-  readonly #o: ArmRunnerOptions
-  readonly #sessions: SessionPool
-  readonly #open: OpenOptions
+  readonly #o: ArmOptions
+  readonly #visits: Visits
   readonly #heldOut: Map<string, Dataset>
   readonly #adapters = new Map<ArmName, Adapter>()
 
-  constructor(o: ArmRunnerOptions) {
+  constructor(o: ArmOptions) {
     this.#o = o
-    this.#open = {
-      sessions: o.concurrency,
-      onMemory: (notice) => void o.folder?.metrics.append({ event: 'memory', ...notice }).catch(() => undefined),
-    }
-    this.#sessions = new SessionPool(o.base, o.concurrency, this.#open)
+    this.#visits = new Visits(o)
     this.#heldOut = new Map([...o.datasets].map(([name, data]) => [name, data.heldOut(o.plan.data.heldOut).heldOut]))
   }
 
@@ -63,7 +34,7 @@ export class ArmRunner implements Disposable {
     checkAborted(this.#o.job.signal)
     const arms = await this.#run(name, isResult)
     await this.#o.store.keepResult(`arm/${name}`, arms)
-    for (const arm of arms) await this.#event({ event: 'arm', ...arm })
+    for (const arm of arms) await this.#o.event({ event: 'arm', ...arm })
     return arms
   }
 
@@ -73,7 +44,7 @@ export class ArmRunner implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#sessions.close()
+    this.#visits[Symbol.dispose]()
   }
 
   #run(name: ArmName, isResult: boolean): Promise<Arm[]> {
@@ -97,9 +68,9 @@ export class ArmRunner implements Disposable {
     const kept = `1x${shape.epochs}${isLocal ? ':fedavg' : ''}`
     const start = initialStart(armPlan)
     const sent = new Map<string, Sent>()
-    using side = this.#sideBySide(armPlan)
+    using side = this.#visits.sideBySide(armPlan)
     await eachLimited(this.#names(), side.concurrency, this.#o.job.signal, async (client, signal) => {
-      sent.set(client, await this.#update(kept, armPlan, client, start, signal, {}, side.joint))
+      sent.set(client, await this.#visits.update(kept, armPlan, client, start, signal, {}, side.joint))
     })
     const arms: Arm[] = []
     for (const [client, { source, seconds }] of [...sent].sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -123,7 +94,7 @@ export class ArmRunner implements Disposable {
     const kept = await store.update('pooled', 1, 'pooled')
     const sent =
       kept ??
-      (await this.#train('pooled', pooled.plan, 'pooled', pooled.data, start, this.#o.job.signal, {
+      (await this.#visits.train('pooled', pooled.plan, 'pooled', pooled.data, start, this.#o.job.signal, {
         orderOf: pooled.orderOf,
       }))
     const { adapter } = await openUpdate(sent.source, pooled.plan)
@@ -144,7 +115,7 @@ export class ArmRunner implements Disposable {
     const clients = this.#names()
     const shape = shapeOf(name) as ArmShape
     const armPlan = planOfArm(plan, shape)
-    using side = this.#sideBySide(armPlan, shape.leak)
+    using side = this.#visits.sideBySide(armPlan, shape.leak)
     const { aggregate, bytesUp, bytesOfStarts, seconds, clock } = await runFederated(name, {
       plan: armPlan,
       clients,
@@ -155,8 +126,8 @@ export class ArmRunner implements Disposable {
       leak: shape.leak,
       store,
       updateOf: (client, start, signal, beside) =>
-        this.#update(name, armPlan, client, start, signal, beside, side.joint),
-      event: (event) => this.#event(event),
+        this.#visits.update(name, armPlan, client, start, signal, beside, side.joint),
+      event: this.#o.event,
       judge: async (adapter) => (await this.#judge(name, adapter)).overall.loss,
     })
     this.#adapters.set(name, aggregate.adapter)
@@ -167,105 +138,6 @@ export class ArmRunner implements Disposable {
     if (shape.leak) told.ablation = LEAK
     if (this.#o.conditions.durationSpread > 0) told.clock = clock
     return [{ name, ...told, ...(await this.#judge(name, aggregate.adapter)), bytesUp, bytesDown, seconds }]
-  }
-
-  /** How many of an arm's clients train side by side: in sessions of their own, or stepping together where that pays. */
-  #sideBySide(plan: Plan, leak?: boolean): Disposable & { concurrency: number; joint?: JointSessions } {
-    const { base, datasets, threads, concurrency, clientBatching, job } = this.#o
-    const isAlone = concurrency > 1 || clientBatching === 1 || leak === true || isAsynchronous(plan)
-    const shape = isAlone
-      ? undefined
-      : jointShape(base, [...datasets.values()], plan, { threads, recompute: job.recompute, most: clientBatching })
-    if (shape === undefined) return { concurrency, [Symbol.dispose]: () => undefined }
-    const joint = new JointSessions(base, shape, this.#open)
-    return { concurrency: shape.clients, joint, [Symbol.dispose]: () => joint[Symbol.dispose]() }
-  }
-
-  /** A client's update of a round: the one that is kept, else by training. */
-  async #update(
-    arm: string,
-    plan: Plan,
-    client: string,
-    start: Start,
-    signal: AbortSignal,
-    beside: Beside = {},
-    joint?: JointSessions,
-  ): Promise<Sent> {
-    const kept = await this.#o.store.update(arm, start.round, client)
-    if (kept) return kept
-    const more = { ...beside, optimizer: await this.#optimizer(arm, plan, client, start.round) }
-    const data = this.#o.datasets.get(client) as Dataset
-    return this.#train(arm, plan, client, data, start, signal, more, joint?.visit())
-  }
-
-  /** The optimizer's state that a client kept of its last visit; where the plan resets it, none. */
-  async #optimizer(arm: string, plan: Plan, client: string, round: number): Promise<Uint8Array | undefined> {
-    if (plan.train.optimizerState !== 'kept') return undefined
-    for (let before = round - 1; before >= 1; before--) {
-      const last = await this.#o.store.update(arm, before, client)
-      if (last) return last.optimizer
-    }
-    return undefined
-  }
-
-  async #train(
-    arm: string,
-    plan: Plan,
-    client: string,
-    data: Dataset,
-    start: Start,
-    signal: AbortSignal | undefined,
-    more: Pick<VisitOptions, 'orderOf' | 'control' | 'correction' | 'optimizer'> = {},
-    visit?: JointVisit,
-  ): Promise<Sent> {
-    checkAborted(signal)
-    const { base, store, job, concurrency, threads } = this.#o
-    const checkpoint = store.checkpoint(arm, start.round, client)
-    const began = performance.now()
-    const who = arm === 'pooled' ? {} : { client }
-    const visited = await clientUpdate(base, data, plan, start, {
-      client,
-      signal,
-      threads: Math.max(1, Math.floor(threads / concurrency)),
-      recompute: job.recompute,
-      sessions: visit ?? this.#sessions,
-      checkpoint,
-      keepCheckpoint: true,
-      checkpointSeconds: this.#o.checkpointSeconds,
-      resume: true,
-      onProgress: ({ client: _, ...progress }) => job.onProgress?.({ ...progress, ...who, phase: `train ${arm}` }),
-      onStep: ({ step, stepsBefore, loss, tokens, gradientNorm, learningRate }) =>
-        this.#event({
-          event: 'step',
-          arm,
-          ...who,
-          round: start.round,
-          step: stepsBefore + step,
-          loss,
-          tokens,
-          gradientNorm,
-          learningRate,
-        }),
-      onEvaluation: (record) => this.#event({ event: 'evaluation', arm, ...who, round: start.round, ...record }),
-      ...more,
-    })
-    const seconds = (performance.now() - began) / 1000 - (visit?.waited ?? 0)
-    const { bytes } = visited
-    const { info } = decodeUpdate(bytes, 'The update')
-    const sent = await store.keepUpdate(arm, start.round, client, visited, seconds)
-    if (checkpoint) await dropCheckpoint(checkpoint)
-    const { lossBefore, lossAfter } = info
-    await this.#event({
-      event: 'update',
-      arm,
-      ...who,
-      round: start.round,
-      bytes: bytes.byteLength,
-      seconds,
-      lossBefore,
-      lossAfter,
-    })
-    return sent
   }
 
   /** Scores an arm; the losses they are made of are kept by themselves. */
@@ -287,10 +159,6 @@ export class ArmRunner implements Disposable {
       if ((await this.#o.store.items(place)) === undefined) return false
     }
     return true
-  }
-
-  async #event(event: { event: string; [field: string]: unknown }): Promise<void> {
-    await this.#o.folder?.metrics.append(event)
   }
 
   async #keptAdapter(): Promise<Adapter | undefined> {

@@ -86,6 +86,7 @@ export async function simulate(
       concurrency,
       clientBatching,
       job: o,
+      event: async (event) => void (await folder?.metrics.append(event)),
       checkpointSeconds: o.checkpointSeconds,
     })
     const arms: Arm[] = []

@@ -21,20 +21,20 @@ export function clientValues(
   const sampled = orders === undefined ? undefined : sampledShapley(orders, worth)
   const values = sampled?.values ?? shapley(m, worth)
   const alone = leaveOneOut(m, worth)
+  const byText = (parts: Float64Array) => halfWidth(heldOutError(parts, shares), heldOut.parts - 1)
   return updates.map(({ info }, i): ClientValue => {
     const parts = values[i] ?? new Float64Array()
-    const value = total(parts)
+    const rest = alone[i] ?? new Float64Array()
     const bySampling = halfWidth(sampled?.errors[i], (sampled?.pairs ?? 0) - 1)
-    const byText = halfWidth(heldOutError(parts, shares), heldOut.parts - 1)
-    const both = together(bySampling, byText)
     const nearest = nearestOf(i, updates, alike)
     return {
       client: info.client,
       weight: weights[i] ?? 0,
-      shapley: value,
-      ...(both === undefined ? {} : { interval: [value - both, value + both] }),
-      ...(bySampling === undefined ? {} : { samplingInterval: [value - bySampling, value + bySampling] }),
-      leaveOneOut: total(alone[i] ?? new Float64Array()),
+      shapley: total(parts),
+      interval: around(total(parts), together(bySampling, byText(parts))),
+      samplingInterval: around(total(parts), bySampling),
+      leaveOneOut: total(rest),
+      leaveOneOutInterval: around(total(rest), byText(rest)),
       ...(nearest === undefined ? {} : { nearest }),
     }
   })
@@ -43,6 +43,10 @@ export function clientValues(
 /** Of a 95 % interval. */
 function halfWidth(error: number | undefined, degrees: number): number | undefined {
   return error === undefined || degrees < 1 ? undefined : error * studentQuantile(degrees)
+}
+
+function around(value: number, half: number | undefined): [number, number] | undefined {
+  return half === undefined ? undefined : [value - half, value + half]
 }
 
 function nearestOf(own: number, updates: readonly Update[], alike: Float64Array): ClientValue['nearest'] {

@@ -22,6 +22,8 @@ const clientSchema = z.strictObject({
   samplingInterval: z.tuple([number, number]).optional(),
   /** how much the loss rises where this client alone stays out */
   leaveOneOut: number,
+  /** 95 %, over other texts like these */
+  leaveOneOutInterval: z.tuple([number, number]).optional(),
   /** of its update with the most like other one; absent where there is one client */
   nearest: z.strictObject({ client: name, cosine: z.number().min(-1).max(1) }).optional(),
 })

@@ -96,6 +96,7 @@ describe('the text of a valuation', () => {
     shapley: i / 1000,
     interval: [i / 1000 - 1, i / 1000 + 1] as [number, number],
     leaveOneOut: 0,
+    leaveOneOutInterval: [-0.002, 0.002] as [number, number],
   }))
   const weights = Object.fromEntries(clients.map(({ client }) => [client, 1 / 300]))
   const change = { before: 2, after: 1.9, tokens: 10, standardError: 0.01 }

@@ -78,6 +78,14 @@ test('counts, rates and folders that cannot be meant are refused before anything
     code: 'ARGUMENT',
     message: expect.stringMatching('budget'),
   })
+  for (const compare of [
+    ['base', '1x2'],
+    ['1x2', '2x1'],
+    ['base', '1x1', '2x1'],
+  ])
+    await expect(run({ compare })).rejects.toMatchObject({ code: 'ARGUMENT', fix: /base,1x2,2x1/ })
+  const short = await tiny.planOf({ ...options, epochs: 1 })
+  await expect(replicate(tiny.base, tiny.clients, short, { folder })).rejects.toMatchObject({ fix: /--epochs/ })
   const own = join(tiny.folder, 'a-run')
   await simulate(tiny.base, tiny.clients, tiny.plan, { folder: own, compare: ['1x2'] })
   await expect(run({ folder: own })).rejects.toMatchObject({ code: 'ARGUMENT', found: own })

@@ -42,12 +42,16 @@ export function valuationFigure({ clients, method }: Valuation): Figure {
           rows.filter((row): row is Required<typeof row> => row.low !== undefined),
           { x1: 'low', x2: 'high', y: 'place', dy: -BAND / 4 + 1.5, stroke: 'var(--ink)', strokeWidth: 1.5 },
         ),
+        Plot.ruleY(
+          rows.filter((row): row is Required<typeof row> => row.leftLow !== undefined),
+          { x1: 'leftLow', x2: 'leftHigh', y: 'place', dy: BAND / 4 - 1.5, stroke: 'var(--ink)', strokeWidth: 1.5 },
+        ),
         Plot.ruleX([0]),
       ],
     }),
     caption:
-      `Upper bar: Shapley value, what a client lowers the held-out loss by, averaged over ${sampled ? 'sampled orders' : 'all orders'} of joining; ` +
-      'the line is its 95 % interval. Lower bar: leave-one-out, how much the loss rises without this client alone.' +
+      `Upper bar: Shapley value, what a client lowers the held-out loss by, averaged over ${sampled ? 'sampled orders' : 'all orders'} of joining. ` +
+      'Lower bar: leave-one-out, how much the loss rises without this client alone. Lines are 95 % intervals.' +
       (rows.length < sorted.length
         ? ` The best and worst ${MOST / 2} of ${sorted.length} clients; the data have all.`
         : ''),
@@ -56,13 +60,23 @@ export function valuationFigure({ clients, method }: Valuation): Figure {
       { name: 'leave-one-out', colour: 1 },
     ],
     data: {
-      head: ['client', 'weight', 'Shapley', '95 % interval', 'leave-one-out', 'nearest other', 'cosine'],
+      head: [
+        'client',
+        'weight',
+        'Shapley',
+        '95 % interval',
+        'leave-one-out',
+        '95 % interval',
+        'nearest other',
+        'cosine',
+      ],
       rows: sorted.map((of) => [
         of.client,
         of.weight.toFixed(3),
         thousandths(of.shapley),
-        of.interval === undefined ? '–' : `${thousandths(of.interval[0])} to ${thousandths(of.interval[1])}`,
+        rangeOf(of.interval),
         thousandths(of.leaveOneOut),
+        rangeOf(of.leaveOneOutInterval),
         of.nearest?.client ?? '–',
         of.nearest?.cosine.toFixed(3) ?? '–',
       ]),
@@ -70,12 +84,16 @@ export function valuationFigure({ clients, method }: Valuation): Figure {
   }
 }
 
-function barsOf({ client, shapley, interval, leaveOneOut }: ClientValue) {
+const rangeOf = (interval: [number, number] | undefined) =>
+  interval === undefined ? '–' : `${thousandths(interval[0])} to ${thousandths(interval[1])}`
+
+function barsOf({ client, shapley, interval, leaveOneOut, leaveOneOutInterval: left }: ClientValue) {
   return {
     name: shorten(client, 18),
     shapley: 1000 * shapley,
     leaveOneOut: 1000 * leaveOneOut,
     ...(interval === undefined ? {} : { low: 1000 * interval[0], high: 1000 * interval[1] }),
+    ...(left === undefined ? {} : { leftLow: 1000 * left[0], leftHigh: 1000 * left[1] }),
   }
 }
 

@@ -56,7 +56,10 @@ describe('a duplicate, a noisy and a sign-flipped client', () => {
 
   it('are found, the flipped one by a negative value, as is its leave-one-out', () => {
     expect(of(valuation, 'flip').shapley).toBeLessThan(0)
-    expect(of(valuation, 'flip').leaveOneOut).toBeLessThan(0)
+    const { leaveOneOut, leaveOneOutInterval: left } = of(valuation, 'flip')
+    expect(leaveOneOut).toBeLessThan(0)
+    expect(left![1]).toBeLessThan(0)
+    expect(left![0] + left![1]).toBeCloseTo(2 * leaveOneOut, 12)
     expect(found('harms').map(({ clients }) => clients)).toContainEqual(['flip'])
     expect(of(valuation, 'flip').interval![1]).toBeLessThan(0)
   })
@@ -169,6 +172,8 @@ describe('sampled orders', () => {
       expect(interval![0]).toBeLessThan(low)
       expect(own.samplingInterval).toBeUndefined()
       expect(own.leaveOneOut).toBe(of(sampled, client).leaveOneOut)
+      // The same coalitions and texts, whatever orders were drawn beside them.
+      expect(own.leaveOneOutInterval).toEqual(of(sampled, client).leaveOneOutInterval)
     }
     expect(await trained.value(trained.honest, { samples: 9 })).toEqual(sampled)
   })

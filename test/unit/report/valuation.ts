@@ -21,6 +21,7 @@ export function someValuation(plan: Plan, clients: readonly string[]): Valuation
       shapley: shapley(at),
       interval: [shapley(at) - 0.001, shapley(at) + 0.001],
       leaveOneOut: shapley(at) / 2,
+      leaveOneOutInterval: [shapley(at) / 2 - 0.002, shapley(at) / 2 + 0.002],
       ...(clients.length > 1 ? { nearest: { client: clients[at === 0 ? 1 : 0]!, cosine: 0.71 } } : {}),
     })),
     findings: [{ rule: 'harms', clients: [clients.at(-1)!], text: `${clients.at(-1)} raises the held-out loss.` }],

@@ -1,5 +1,6 @@
-// One cell of a study in a process of its own: simulates its seeds, and prints one record as JSON.
-// arguments: STUDY INDEX FOLDER THREADS
+// One draw: a cell of a study at one seed, in a process of its own. Simulates it, asks what the study asks, and prints what
+// a record is made of as JSON.
+// arguments: STUDY CELL SEED FOLDER THREADS
 import { createHash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,56 +12,43 @@ import { accuracies } from './accuracy.mjs'
 import { arrivals } from './arrival.mjs'
 import { openBase } from './bases.mjs'
 import { clientsOf } from './clients.mjs'
-import { contrastsOf, lossesOf } from './contrasts.mjs'
 import { remediesOf } from './remedies.mjs'
 import { readStudy } from './study.mjs'
 
-const [name, index, folder, threads] = process.argv.slice(2)
+const [name, index, drawn, folder, threads] = process.argv.slice(2)
 const study = readStudy(name)
 const settings = study.cells[Number(index)]
+const seed = Number(drawn)
 const o = { threads: Number(threads) }
 const began = performance.now()
 const base = await openBase(settings.base, folder)
 // Another study's folder, or one of other settings, is never gone on in.
-const place = join(
+const run = join(
   folder,
   createHash('sha256')
-    .update(JSON.stringify([name, settings]))
+    .update(JSON.stringify([name, settings, seed]))
     .digest('hex')
     .slice(0, 16),
 )
 const questions = { remedies: remediesOf, arrival: arrivals, accuracy: accuracies }
-const asked = Object.fromEntries(settings.ask.map((what) => [what, []]))
-const [runs, reasons] = [[], []]
-for (const seed of study.seeds) {
-  // Data and training are drawn anew together, so that an interval over seeds speaks of other data too.
-  const clients = await clientsOf(base, settings, 1000 + seed)
-  const plan = await planOf(clients, seed)
-  const run = join(place, `seed-${seed}`)
-  await simulate(base, clients, plan, { ...o, folder: run, resume: true, compare: settings.arms })
-  runs.push(run)
-  const explained = reasons.length < settings.explain ? { clients, budget: 0.05 } : {}
-  const told = await diagnose({ ...o, run, base, ...explained })
-  reasons.push(reasonsOf(told))
-  const evidence = await readRunEvidence(run)
-  for (const what of settings.ask)
-    asked[what].push(await questions[what]({ base, clients, evidence, settings, told, o }))
-  process.stderr.write(`${name} ${index}: seed ${seed}, ${((performance.now() - began) / 1000).toFixed(0)} s\n`)
+// Data and training are drawn anew together, so that an interval over seeds speaks of other data too.
+const clients = await clientsOf(base, settings, 1000 + seed)
+const plan = await planOf()
+await simulate(base, clients, plan, { ...o, folder: run, resume: true, compare: settings.arms })
+const explained = study.seeds.indexOf(seed) < settings.explain ? { clients, budget: 0.05 } : {}
+const told = await diagnose({ ...o, run, base, ...explained })
+const evidence = await readRunEvidence(run)
+const asked = {}
+for (const what of settings.ask) asked[what] = await questions[what]({ base, clients, evidence, settings, told, o })
+const { arms, items, data } = await readRunEvidence(run, { ablations: true })
+const draw = {
+  ...{ settings, seed, data, arms: Object.fromEntries(arms), items: Object.fromEntries(items) },
+  ...{ reasons: reasonsOf(told), asked, seconds: (performance.now() - began) / 1000 },
 }
-const evidence = await Promise.all(runs.map((run) => readRunEvidence(run, { ablations: true })))
-const record = {
-  settings,
-  seeds: study.seeds,
-  losses: lossesOf(evidence, settings.arms),
-  contrasts: contrastsOf(evidence, settings),
-  reasons,
-  asked,
-  seconds: (performance.now() - began) / 1000,
-}
-await rm(place, { recursive: true, force: true })
-process.stdout.write(`${JSON.stringify(record)}\n`)
+await rm(run, { recursive: true, force: true })
+process.stdout.write(`${JSON.stringify(draw)}\n`)
 
-function planOf(clients, seed) {
+function planOf() {
   const { horizon, learningRate, batch, rank, cutoff, heldOut } = settings
   const factors = settings.plan.trainable === 'full' ? {} : { rank }
   return createPlan(base, {
