@@ -29,7 +29,7 @@ bool spin_until(Ready ready) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+ThreadPool::ThreadPool(int threads) : shares_(std::make_unique<Share[]>(static_cast<size_t>(threads))) {
   for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
 }
 
@@ -43,15 +43,22 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-void ThreadPool::take_tasks(int worker) {
-  int64_t taken = 0, left = left_.load(std::memory_order_acquire);
+int64_t ThreadPool::take_share(Share& share, int worker) {
+  int64_t taken = 0, left = share.left.load(std::memory_order_acquire);
   while (left > 0) {
-    if (!left_.compare_exchange_weak(left, left - 1, std::memory_order_acquire)) continue;
-    // A task that is taken and not done keeps its run open: count_, task_ and context_ are this run's.
-    task_(context_, count_ - left, worker);
+    if (!share.left.compare_exchange_weak(left, left - 1, std::memory_order_acquire)) continue;
+    // A task that is taken and not done keeps its run open: end, task_ and context_ are this run's.
+    task_(context_, share.end - left, worker);
     taken++;
-    left = left_.load(std::memory_order_acquire);
+    left = share.left.load(std::memory_order_acquire);
   }
+  return taken;
+}
+
+void ThreadPool::take_tasks(int worker) {
+  int64_t taken = 0;
+  for (int i = 0; i < threads(); i++)
+    taken += take_share(shares_[static_cast<size_t>((worker + i) % threads())], worker);
   if (taken > 0) done_.fetch_add(taken, std::memory_order_release);
 }
 
@@ -60,11 +67,13 @@ void ThreadPool::run(int64_t count, Task task, const void* context) {
     for (int64_t i = 0; i < count; i++) task(context, i, 0);
     return;
   }
-  count_ = count;
   task_ = task;
   context_ = context;
   done_.store(0, std::memory_order_relaxed);
-  left_.store(count, std::memory_order_release);
+  for (int w = 0; w < threads(); w++) shares_[static_cast<size_t>(w)].end = count * (w + 1) / threads();
+  for (int w = 0; w < threads(); w++)
+    shares_[static_cast<size_t>(w)].left.store(count * (w + 1) / threads() - count * w / threads(),
+                                               std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_seq_cst);
   if (sleeping_.load(std::memory_order_seq_cst) > 0) {
     { std::lock_guard<std::mutex> lock(mutex_); }

@@ -6,7 +6,7 @@
 
 #include "kernels/kernel_set.h"
 #include "kernels/storage_type.h"
-#include "kernels/vector.h"
+#include "kernels/turn.h"
 
 namespace oneround::ONEROUND_ISA {
 
@@ -76,39 +76,14 @@ inline __m512i up_to_32(int type, const uint8_t* row, int64_t first, int64_t cou
   return count >= 32 ? thirty_two(type, row, first) : fewer(type, row, first, count);
 }
 
-// Bytes of 32 weights where rows are so short that the processor's own reading ahead comes too late; 0 for other types.
-inline int64_t short_block(int type) { return type == kQ4_1 ? 20 : type == kQ8_0 ? 34 : 0; }
-
-// r[i][k] -> r[k][i] for 16 x 16 of 32 bits
-inline void transpose_16x16(__m512i (&r)[16]) {
-  __m512i t[16];
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4) {
-    r[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    r[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    r[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    r[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  // r[4 g + c] holds, in each 128-bit lane l, column 4 l + c of rows 4 g .. 4 g + 3
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; c++) {
-    t[c] = _mm512_shuffle_i32x4(r[c], r[4 + c], 0x88);
-    t[4 + c] = _mm512_shuffle_i32x4(r[c], r[4 + c], 0xdd);
-    t[8 + c] = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0x88);
-    t[12 + c] = _mm512_shuffle_i32x4(r[8 + c], r[12 + c], 0xdd);
-  }
-#pragma GCC unroll 4
-  for (int c = 0; c < 4; c++) {
-    r[c] = _mm512_shuffle_i32x4(t[c], t[8 + c], 0x88);
-    r[8 + c] = _mm512_shuffle_i32x4(t[c], t[8 + c], 0xdd);
-    r[4 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0x88);
-    r[12 + c] = _mm512_shuffle_i32x4(t[4 + c], t[12 + c], 0xdd);
-  }
+// r[i][k] -> r[k][i] for 16 x 16 pairs
+inline void turn_pairs(__m512i (&r)[16]) {
+  Vec square[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) square[i] = _mm512_castsi512_ps(r[i]);
+  turn_square(square);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) r[i] = _mm512_castps_si512(square[i]);
 }
 
 // Rows k and k + 1 become pairs: 32 columns of each, in their order.
@@ -135,7 +110,7 @@ void pack_rows_of_left(const float* a, int64_t row_step, int m, int rows, int64_
       }
       r[i] = up_to_32(kF32, reinterpret_cast<const uint8_t*>(a + i * row_step), k, here);
     }
-    transpose_16x16(r);
+    turn_pairs(r);
     const int64_t pairs = (here + 1) / 2;
     for (int64_t p = 0; p < pairs; p++) _mm512_mask_storeu_epi32(out + (k / 2 + p) * rows, lanes, r[p]);
   }
@@ -175,7 +150,7 @@ void bf16_pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int6
       for (int i = 0; block > 0 && i < 16 && j + i < n; i++) __builtin_prefetch(rows[j + i] + ahead);
       for (int i = 0; i < 16; i++)
         r[i] = j + i < n ? up_to_32(type, rows[j + i], first + k, here) : _mm512_setzero_si512();
-      transpose_16x16(r);
+      turn_pairs(r);
       const int64_t pairs = (here + 1) / 2;
       for (int64_t p = 0; p < pairs; p++) _mm512_storeu_si512(out + (k / 2 + p) * width + j, r[p]);
     }

@@ -11,22 +11,16 @@ namespace {
 
 // a: two bf16 of one row in 32 bits; b: kWidth such pairs.
 struct PairStep {
-  using Element = uint32_t;
-  static inline Vec apply(const uint32_t* a, Vec b, Vec sum) {
-    return _mm512_dpbf16_ps(sum, (__m512bh)b, (__m512bh)_mm512_set1_epi32(static_cast<int>(*a)));
+  static inline Vec apply(const float* a, Vec b, Vec sum) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)b, (__m512bh)set1(*a));
   }
 };
 
 }  // namespace
 
-void bf16_tile(int count, const TilePart<uint32_t>* parts, int rows, int vectors, float* c, int64_t c_stride, int m,
-               int n, float scale, bool accumulate) {
-  constexpr Layout packed = Layout::packed;
-  const auto run = rows == kTileRows ? (vectors == 2 ? register_tile<PairStep, kTileRows, 2, packed>
-                                                     : register_tile<PairStep, kTileRows, 1, packed>)
-                                     : (vectors == 2 ? register_tile<PairStep, kShortRows, 2, packed>
-                                                     : register_tile<PairStep, kShortRows, 1, packed>);
-  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate);
+void bf16_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
+               float scale, bool accumulate) {
+  any_packed_tile<PairStep>(count, parts, rows, vectors, c, c_stride, m, n, scale, accumulate);
 }
 
 }  // namespace oneround::ONEROUND_ISA

@@ -211,6 +211,39 @@ void sixteen(int type, const uint8_t* row, int64_t i, float* out) {
   }
 }
 
+#if defined(ONEROUND_ISA_AVX512)
+inline Vec from_unsigned(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)); }
+inline Vec from_signed(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
+inline __m128i upper(__m128i bytes) { return bytes; }
+#else
+inline Vec from_unsigned(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)); }
+inline Vec from_signed(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)); }
+inline __m128i upper(__m128i bytes) { return _mm_srli_si128(bytes, 8); }
+#endif
+
+// {f16 d, f16 m, qs[16]}: d q + m; low nibbles are elements 0..15, high nibbles 16..31
+inline void q4_1_block(const uint8_t* block, float* out) {
+  const Vec scale = set1(half_to_float(read_u16(block))), minimum = set1(half_to_float(read_u16(block + 2)));
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 4)), four = _mm_set1_epi8(15);
+  const __m128i nibbles[2] = {_mm_and_si128(bytes, four), _mm_and_si128(_mm_srli_epi16(bytes, 4), four)};
+  for (int half = 0; half < 2; half++) {
+    float* to = out + 16 * half;
+    store(to, fma(scale, from_unsigned(nibbles[half]), minimum));
+    if (kWidth == 8) store(to + 8, fma(scale, from_unsigned(upper(nibbles[half])), minimum));
+  }
+}
+
+// {f16 d, int8 qs[32]}: d q
+inline void q8_0_block(const uint8_t* block, float* out) {
+  const Vec scale = set1(half_to_float(read_u16(block)));
+  for (int half = 0; half < 2; half++) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + 2 + 16 * half));
+    float* to = out + 16 * half;
+    store(to, mul(scale, from_signed(bytes)));
+    if (kWidth == 8) store(to + 8, mul(scale, from_signed(upper(bytes))));
+  }
+}
+
 #endif
 
 }  // namespace
@@ -223,6 +256,10 @@ void dequantize(int type, const uint8_t* row, int64_t first, int64_t count, floa
   int64_t done = 0;
   if (first % 16 == 0) {
 #if defined(ONEROUND_ISA_AVX512) || defined(ONEROUND_ISA_AVX2)
+    if (first % 32 == 0 && type == kQ4_1)
+      for (; done + 32 <= count; done += 32) q4_1_block(row + (first + done) / 32 * 20, out + done);
+    if (first % 32 == 0 && type == kQ8_0)
+      for (; done + 32 <= count; done += 32) q8_0_block(row + (first + done) / 32 * 34, out + done);
     for (; done + 16 <= count; done += 16) sixteen(type, row, first + done, out + done);
 #else
     if (type >= kQ4_0)

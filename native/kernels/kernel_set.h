@@ -3,14 +3,19 @@
 
 #include <cstdint>
 
+#include "kernels/kernels.h"
+
 namespace oneround::ONEROUND_ISA {
 
+void packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
+                 float scale, bool accumulate);
 void tile(int64_t count, const float* a, int64_t row_step, int64_t k_step, int rows, const float* b, int vectors,
           float* c, int64_t c_stride, int m, int n, float scale, bool accumulate);
 void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count, float* out);
 void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
                           float* out, float* temporary);
-void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out);
+void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out,
+               int64_t stride);
 void dequantize(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
 
 float rms_norm(const float* x, const float* weight, float epsilon, int64_t count, float* y);

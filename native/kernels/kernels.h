@@ -6,12 +6,11 @@
 
 namespace oneround {
 
-// Some depths of a tile's operands, packed.
-template <class Element>
+// Some depths of a tile's operands, packed: 32 bits hold one f32 or two bf16 of neighbouring depths.
 struct TilePart {
   int64_t count;
-  const Element* a;
-  const Element* b;
+  const float* a;  // [count][rows]
+  const float* b;  // [count][vectors * vector_width]
 };
 
 struct Kernels {
@@ -22,8 +21,10 @@ struct Kernels {
 
   // --- matrix products (matmul_tile.cc, pack.cc, dequantize.cc) ---
   // c[i,j] (+)= scale * sum_k a[i,k] * b[k,j], i < m <= rows, j < n <= vectors * vector_width; rows is tile_rows or
-  // short_rows. a[i,k] at a[i*row_step + k*k_step]; b packed [count][vectors * vector_width]; one FMA chain over k per
-  // element.
+  // short_rows; one FMA chain over k, through all parts, per element.
+  void (*packed_tile)(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
+                      float scale, bool accumulate);
+  // The same with a where it lies: a[i,k] at a[i*row_step + k*k_step], one of the steps 1.
   void (*tile)(int64_t count, const float* a, int64_t row_step, int64_t k_step, int rows, const float* b, int vectors,
                float* c, int64_t c_stride, int m, int n, float scale, bool accumulate);
   // out[k][i] = a[i,k] for i < m, 0 for m <= i < rows
@@ -31,15 +32,15 @@ struct Kernels {
   // out[k][j] = row_j[first + k], 0 for j >= n; rows in storage `type`; temporary [n * count] floats
   void (*pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
                                float* out, float* temporary);
-  // out[k][j] = row_k[first + j], 0 for j >= n
-  void (*pack_rows)(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out);
+  // out[k][j] = row_k[first + j], 0 for j >= n; each `width` columns are a panel, `stride` after the last
+  void (*pack_rows)(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out,
+                    int64_t stride);
   // out[i] = row[first + i]
   void (*dequantize)(int type, const uint8_t* row, int64_t first, int64_t count, float* out);
 
-  // The same three with operands rounded to bf16 in pairs of depths (bf16.h); null where the set has no bf16.
-  // The tile goes through its parts in one chain.
-  void (*bf16_tile)(int count, const TilePart<uint32_t>* parts, int rows, int vectors, float* c, int64_t c_stride,
-                    int m, int n, float scale, bool accumulate);
+  // The same with operands rounded to bf16 in pairs of depths (bf16.h); null where the set has no bf16.
+  void (*bf16_tile)(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
+                    float scale, bool accumulate);
   void (*bf16_pack_left)(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count,
                          uint32_t* out);
   void (*bf16_pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count,

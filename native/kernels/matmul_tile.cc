@@ -9,7 +9,7 @@ namespace {
 template <int rows, int vectors>
 void any_layout(int64_t count, const float* a, int64_t row_step, int64_t k_step, const float* b, float* c,
                 int64_t c_stride, int m, int n, float scale, bool accumulate) {
-  const TilePart<float> part{count, a, b};
+  const TilePart part{count, a, b};
   const auto run = row_step == 1 && k_step == rows ? register_tile<FloatStep, rows, vectors, Layout::packed>
                    : k_step == 1                   ? register_tile<FloatStep, rows, vectors, Layout::row_major>
                                                    : register_tile<FloatStep, rows, vectors, Layout::column_major>;
@@ -17,6 +17,11 @@ void any_layout(int64_t count, const float* a, int64_t row_step, int64_t k_step,
 }
 
 }  // namespace
+
+void packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
+                 float scale, bool accumulate) {
+  any_packed_tile<FloatStep>(count, parts, rows, vectors, c, c_stride, m, n, scale, accumulate);
+}
 
 // Unpacked layouts read `rows` rows: the caller packs where fewer are there.
 void tile(int64_t count, const float* a, int64_t row_step, int64_t k_step, int rows, const float* b, int vectors,

@@ -3,56 +3,42 @@
 #include <cstring>
 
 #include "kernels/kernel_set.h"
+#include "kernels/row_loops.h"
 #include "kernels/storage_type.h"
-#include "kernels/vector.h"
+#include "kernels/turn.h"
 
 namespace oneround::ONEROUND_ISA {
 
 namespace {
 
-#if defined(ONEROUND_ISA_AVX512) || defined(ONEROUND_ISA_AVX2)
-// out[k][0..7] = rows[0..7][k] for eight k
-inline void transpose_8x8(const float* const* rows, int64_t k, float* out, int64_t out_stride) {
-  __m256 r[8], t[8];
-  for (int i = 0; i < 8; i++) r[i] = _mm256_loadu_ps(rows[i] + k);
-  for (int i = 0; i < 4; i++) {
-    t[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-    t[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-  }
-  for (int i = 0; i < 2; i++) {
-    r[4 * i + 0] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0x44);
-    r[4 * i + 1] = _mm256_shuffle_ps(t[4 * i], t[4 * i + 2], 0xee);
-    r[4 * i + 2] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0x44);
-    r[4 * i + 3] = _mm256_shuffle_ps(t[4 * i + 1], t[4 * i + 3], 0xee);
-  }
-  for (int i = 0; i < 4; i++) {
-    _mm256_storeu_ps(out + i * out_stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-    _mm256_storeu_ps(out + (i + 4) * out_stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
-  }
-}
-#endif
+// A whole vector is stored for each depth of a narrow panel: what it writes too much, the next depth replaces.
+static_assert(kWidth <= 2 * kShortRows);
 
-// out[k * out_stride + i] = rows[i][k], i < n
-void transpose(const float* const* rows, int n, int64_t count, float* out, int64_t out_stride) {
-  int i = 0;
-#if defined(ONEROUND_ISA_AVX512) || defined(ONEROUND_ISA_AVX2)
-  for (; i + 8 <= n; i += 8) {
-    int64_t k = 0;
-    for (; k + 8 <= count; k += 8) transpose_8x8(rows + i, k, out + k * out_stride + i, out_stride);
-    for (; k < count; k++)
-      for (int j = i; j < i + 8; j++) out[k * out_stride + j] = rows[j][k];
+// out[k * out_stride + i] = rows[i][k] for i < m, 0 for m <= i < lanes; m <= lanes <= kWidth. All depths but the last
+// may write `whole` lanes.
+void turn_strip(const float* const* rows, int m, int lanes, int whole, int64_t count, float* out, int64_t out_stride) {
+  for (int64_t k = 0; k < count; k += kWidth) {
+    const int64_t here = count - k < kWidth ? count - k : kWidth;
+    Vec r[kWidth];
+    for (int i = 0; i < kWidth; i++) r[i] = i < m ? get(rows[i] + k, here) : zero();
+    turn_square(r);
+    for (int64_t at = 0; at < here; at++) {
+      const bool last = k + at + 1 == count;
+      put(out + (k + at) * out_stride, r[at], last ? lanes : whole);
+    }
   }
-#endif
-  if (i < n)
-    for (int64_t k = 0; k < count; k++)
-      for (int j = i; j < n; j++) out[k * out_stride + j] = rows[j][k];
 }
 
-void zero_columns(int first, int width, int64_t count, float* out) {
-  if (first == width) return;
-  for (int64_t k = 0; k < count; k++)
-    for (int j = first; j < width; j++) out[k * width + j] = 0.0f;
+// out[k * width + i] = rows[i][k] for i < m, 0 for m <= i < width
+void turn(const float* const* rows, int m, int width, int64_t count, float* out) {
+  for (int i = 0; i < width; i += kWidth) {
+    const int lanes = width - i < kWidth ? width - i : kWidth;
+    turn_strip(rows + i, m > i ? m - i : 0, lanes, width > kWidth ? lanes : kWidth, count, out + i, width);
+  }
 }
+
+// Depths that are converted before they are turned: 32 rows of them stay in the first-level cache.
+constexpr int64_t kConverted = 64;
 
 }  // namespace
 
@@ -60,33 +46,56 @@ void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int rows, i
   if (k_step == 1) {
     const float* source[kTileRows] = {};
     for (int i = 0; i < m; i++) source[i] = a + i * row_step;
-    transpose(source, m, count, out, rows);
-  } else {
-    for (int64_t k = 0; k < count; k++)
-      for (int i = 0; i < m; i++) out[k * rows + i] = a[i * row_step + k * k_step];
+    turn(source, m, rows, count, out);
+    return;
   }
-  zero_columns(m, rows, count, out);
+  int64_t done = 0;
+  if (row_step == 1 && m == rows && k_step + m >= kWidth)
+    for (; done + 1 < count; done++) store(out + done * rows, load(a + done * k_step));
+  for (int64_t k = done; k < count; k++)
+    for (int i = 0; i < rows; i++) out[k * rows + i] = i < m ? a[i * row_step + k * k_step] : 0.0f;
 }
 
 void pack_rows_as_columns(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count, int width,
                           float* out, float* temporary) {
   const float* source[2 * kWidth] = {};
-  for (int j = 0; j < n; j++) {
-    if (type == kF32 && reinterpret_cast<uintptr_t>(rows[j]) % 4 == 0) {
-      source[j] = reinterpret_cast<const float*>(rows[j]) + first;
-    } else {
-      float* row = temporary + j * count;
-      dequantize(type, rows[j], first, count, row);
+  bool direct = type == kF32;
+  for (int j = 0; j < n; j++) direct = direct && reinterpret_cast<uintptr_t>(rows[j]) % 4 == 0;
+  if (direct) {
+    for (int j = 0; j < n; j++) source[j] = reinterpret_cast<const float*>(rows[j]) + first;
+    turn(source, n, width, count, out);
+    return;
+  }
+  // The rows that are probably packed next come while these are; nothing is read there.
+  const int64_t next = n > 1 ? (rows[1] - rows[0]) * width : 0, block = short_block(type);
+  for (int64_t k = 0; k < count; k += kConverted) {
+    const int64_t here = count - k < kConverted ? count - k : kConverted;
+    for (int j = 0; j < n; j++) {
+      float* row = temporary + j * here;
+      if (block > 0) __builtin_prefetch(rows[j] + next + (first + k) / 32 * block);
+      dequantize(type, rows[j], first + k, here, row);
       source[j] = row;
     }
+    turn(source, n, width, here, out + k * width);
   }
-  transpose(source, n, count, out, width);
-  zero_columns(n, width, count, out);
 }
 
-void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out) {
-  for (int64_t k = 0; k < count; k++) dequantize(type, rows[k], first, n, out + k * width);
-  zero_columns(n, width, count, out);
+void pack_rows(int type, const uint8_t* const* rows, int64_t count, int64_t first, int n, int width, float* out,
+               int64_t stride) {
+  constexpr int kColumns = 128;
+  float row[kColumns];
+  for (int64_t k = 0; k < count; k++) {
+    for (int from = 0; from < n; from += kColumns) {
+      const int here = n - from < kColumns ? n - from : kColumns;
+      dequantize(type, rows[k], first + from, here, row);
+      for (int j = 0; j < here; j += width)
+        for (int v = 0; v < width; v += kWidth) {
+          const int left = here - j - v;
+          const Vec x = left >= kWidth ? load(row + j + v) : left > 0 ? load_part(row + j + v, left) : zero();
+          store(out + (from + j) / width * stride + k * width + v, x);
+        }
+    }
+  }
 }
 
 }  // namespace oneround::ONEROUND_ISA

@@ -12,13 +12,11 @@ enum class Layout { packed, row_major, column_major };  // how a[i,k] lies: [k][
 
 // One FMA a step, f32.
 struct FloatStep {
-  using Element = float;
   static inline Vec apply(const float* a, Vec b, Vec sum) { return fma(set1(*a), b, sum); }
 };
 
-template <class Step, int rows, Layout layout>
-inline const typename Step::Element* a_element(const typename Step::Element* a, int64_t row_step, int64_t k_step, int i,
-                                               int64_t k) {
+template <int rows, Layout layout>
+static inline const float* a_element(const float* a, int64_t row_step, int64_t k_step, int i, int64_t k) {
   if constexpr (layout == Layout::packed) return a + k * rows + i;
   if constexpr (layout == Layout::row_major) return a + i * row_step + k;
   return a + k * k_step + i;
@@ -39,24 +37,27 @@ static inline void write_tile(const Vec (&sum)[rows][vectors], float* c, int64_t
 
 // m <= rows, n <= vectors * kWidth; b of each part packed [count][vectors * kWidth] elements.
 template <class Step, int rows, int vectors, Layout layout>
-static void register_tile(int part_count, const TilePart<typename Step::Element>* parts, int64_t row_step,
-                          int64_t k_step, float* c, int64_t c_stride, int m, int n, float scale, bool accumulate) {
+static void register_tile(int part_count, const TilePart* parts, int64_t row_step, int64_t k_step, float* c,
+                          int64_t c_stride, int m, int n, float scale, bool accumulate) {
   Vec sum[rows][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; i++)
 #pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) sum[i][v] = zero();
+  // What the sums are added to is fetched while they are made.
+  for (int i = 0; i < m; i++)
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) __builtin_prefetch(c + i * c_stride + v * kWidth, 1);
   for (int p = 0; p < part_count; p++) {
     const int64_t count = parts[p].count;
-    const auto* a = parts[p].a;
-    const float* b = reinterpret_cast<const float*>(parts[p].b);
+    const float *a = parts[p].a, *b = parts[p].b;
     for (int64_t k = 0; k < count; k++) {
       Vec column[vectors];
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
 #pragma GCC unroll 16
       for (int i = 0; i < rows; i++) {
-        const auto* x = a_element<Step, rows, layout>(a, row_step, k_step, i, k);
+        const float* x = a_element<rows, layout>(a, row_step, k_step, i, k);
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
       }
@@ -73,6 +74,17 @@ static void register_tile(int part_count, const TilePart<typename Step::Element>
   write_tile<rows, vectors>(sum, edge, width, scale, accumulate);
   for (int i = 0; i < m; i++)
     for (int j = 0; j < n; j++) c[i * c_stride + j] = edge[i * width + j];
+}
+
+template <class Step>
+static inline void any_packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride,
+                                   int m, int n, float scale, bool accumulate) {
+  constexpr Layout packed = Layout::packed;
+  const auto run =
+      rows == kTileRows
+          ? (vectors == 2 ? register_tile<Step, kTileRows, 2, packed> : register_tile<Step, kTileRows, 1, packed>)
+          : (vectors == 2 ? register_tile<Step, kShortRows, 2, packed> : register_tile<Step, kShortRows, 1, packed>);
+  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate);
 }
 
 }  // namespace oneround::ONEROUND_ISA

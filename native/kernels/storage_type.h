@@ -1,6 +1,8 @@
 // engine/tensor_view.h's Type as plain numbers, for files that may not include headers with inline functions.
 #pragma once
 
+#include <cstdint>
+
 namespace oneround {
 
 constexpr int kF32 = 0;
@@ -17,5 +19,8 @@ constexpr int kQ3_K = 10;
 constexpr int kQ4_K = 11;
 constexpr int kQ5_K = 12;
 constexpr int kQ6_K = 13;
+
+// Bytes of 32 weights where rows are so short that the processor's own reading ahead comes too late; 0 for other types.
+static inline int64_t short_block(int type) { return type == kQ4_1 ? 20 : type == kQ8_0 ? 34 : 0; }
 
 }  // namespace oneround

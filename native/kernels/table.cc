@@ -18,6 +18,7 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
     kTileRows,
     kShortRows,
     kWidth,
+    ONEROUND_ISA::packed_tile,
     ONEROUND_ISA::tile,
     ONEROUND_ISA::pack_a,
     ONEROUND_ISA::pack_rows_as_columns,

@@ -8,36 +8,63 @@ namespace oneround {
 
 namespace {
 
-// How an output is divided among tasks.
+// A core that keeps its rows finds its panels and its part of c in its own cache, but reads and packs all of b itself.
+// Where one depth of b has more bytes than these for each row of a, it is cheaper to read b once.
+constexpr int64_t kBytesForRow = 12;
+constexpr int64_t kFewestRows = 96;
+
+int64_t bytes_of_depth(const Part& part, const Output& output) {
+  int64_t most = 0;
+  for (int r = 0; r < output.right_count; r++) {
+    const auto& [left, b, scale, each] = output.rights[r];
+    const int64_t depth = std::max<int64_t>(1, part.lefts[static_cast<size_t>(left)].depth);
+    most = std::max(most, b.rows_are_columns ? output.n * b.row_bytes / depth : b.row_bytes);
+  }
+  return most;
+}
+
+// How outputs are divided among tasks: row_parts, and for each of them chunks of every output's columns.
 struct Division {
-  int64_t panels, chunks, row_parts;
+  int64_t row_parts = 1;
+  int64_t columns_at_once = 1;  // threads that share a part's rows
+
+  int64_t chunks(int64_t panels) const {
+    const int64_t least = (panels + kChunkPanels - 1) / kChunkPanels;
+    return std::min(panels, (least + columns_at_once - 1) / columns_at_once * columns_at_once);
+  }
 };
 
-Division divide(const CpuContext& context, const Output& output) {
-  const int64_t threads = context.pool.threads(), panels = context.panels(output.n);
-  const int64_t row_panels = static_cast<int64_t>(context.row_panels.size());
-  int64_t chunks = (panels + kChunkPanels - 1) / kChunkPanels;
-  chunks = std::min(panels, (chunks + threads - 1) / threads * threads);
-  return {panels, chunks, chunks >= threads ? 1 : std::min(row_panels, threads)};
+Division divide(const CpuContext& context, const Part& part, std::span<const Output> outputs) {
+  const int64_t threads = context.pool.threads();
+  int64_t bytes = 0;
+  for (const Output& output : outputs) bytes += bytes_of_depth(part, output);
+  Division d;
+  if (bytes <= kBytesForRow * part.rows)
+    for (int64_t parts = 2; parts <= threads && part.rows >= parts * kFewestRows; parts++)
+      if (threads % parts == 0) d.row_parts = parts;
+  d.columns_at_once = threads / d.row_parts;
+  int64_t chunks = 0;
+  for (const Output& output : outputs) chunks += d.chunks(context.panels(output.n));
+  if (chunks < d.columns_at_once) d.row_parts = std::min(static_cast<int64_t>(context.row_panels.size()), threads);
+  return d;
 }
 
 void run_outputs(CpuContext& context, const Part& part, std::span<const Output> outputs) {
-  int64_t tasks = 0;
-  for (const Output& output : outputs) {
-    const Division d = divide(context, output);
-    tasks += d.chunks * d.row_parts;
-  }
-  context.pool.for_each(tasks, [&](int64_t task, int worker) {
+  if (outputs.empty()) return;
+  const Division d = divide(context, part, outputs);
+  int64_t chunks = 0;
+  for (const Output& output : outputs) chunks += d.chunks(context.panels(output.n));
+  context.pool.for_each(d.row_parts * chunks, [&](int64_t task, int worker) {
+    const int64_t share = task / chunks, rows = static_cast<int64_t>(context.row_panels.size());
+    int64_t chunk = task % chunks;
     for (const Output& output : outputs) {
-      const Division d = divide(context, output);
-      if (task >= d.chunks * d.row_parts) {
-        task -= d.chunks * d.row_parts;
+      const int64_t panels = context.panels(output.n), of_output = d.chunks(panels);
+      if (chunk >= of_output) {
+        chunk -= of_output;
         continue;
       }
-      const int64_t chunk = task / d.row_parts, share = task % d.row_parts;
-      const int64_t rows = static_cast<int64_t>(context.row_panels.size());
-      const int64_t first = d.panels * chunk / d.chunks * context.width();
-      const int64_t end = std::min(output.n, d.panels * (chunk + 1) / d.chunks * context.width());
+      const int64_t first = panels * chunk / of_output * context.width();
+      const int64_t end = std::min(output.n, panels * (chunk + 1) / of_output * context.width());
       return multiply_chunk(context, context.scratch[static_cast<size_t>(worker)], part, output,
                             rows * share / d.row_parts, rows * (share + 1) / d.row_parts, first, end - first);
     }

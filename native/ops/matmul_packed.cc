@@ -39,7 +39,7 @@ void WorkerProducts::pack_rows(const uint8_t* const* rows, int64_t count, int64_
   if (bf16)
     context.kernels.bf16_pack_rows(kF32, rows, count, first_column, n, width, reinterpret_cast<uint32_t*>(out));
   else
-    context.kernels.pack_rows(kF32, rows, count, first_column, n, width, out);
+    context.kernels.pack_rows(kF32, rows, count, first_column, n, width, out, 0);
 }
 
 void WorkerProducts::pack_panels(const RowSource& b, int64_t first, int64_t count, int64_t first_column, int64_t n,
@@ -125,8 +125,7 @@ void WorkerProducts::multiply(int64_t m, int64_t n, int64_t count, const float* 
       float* to = c + i * c_stride + j;
       const int columns = static_cast<int>(std::min(width, n - j));
       if (bf16) {
-        const TilePart<uint32_t> part{units(reach.count), reinterpret_cast<const uint32_t*>(left.a),
-                                      reinterpret_cast<const uint32_t*>(right)};
+        const TilePart part{units(reach.count), left.a, right};
         kernels.bf16_tile(1, &part, tall, 2, to, c_stride, rows, columns, scale, accumulate);
       } else {
         kernels.tile(reach.count, left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns,

@@ -48,63 +48,86 @@ Chain next_chain(const CpuContext& context, const Part& part, const Output& outp
   return chain;
 }
 
-// Columns [first_column, first_column + columns) of one block of b, in panels of `width` that are `stride` apart.
-void pack_right(const CpuContext& context, const WorkerScratch& scratch, const Left& left, const RowSource& b,
-                const PackedBlock& block, int64_t first_column, int64_t columns, int64_t width, float* to,
-                int64_t stride) {
+// Where a block of b goes: panels of `width` columns that are `stride` apart.
+struct Packing {
+  int64_t first_column, columns;
+  int64_t width;
+  float* to;
+  int64_t stride;
+};
+
+// Row j of the source is column j of b.
+void pack_columns(const CpuContext& context, const WorkerScratch& scratch, bool bf16, const RowSource& b,
+                  const PackedBlock& block, const Packing& p) {
   const Kernels& kernels = context.kernels;
-  const uint8_t* rows[2 * kPairs];
-  if (!b.rows_are_columns)
-    for (int64_t k = 0; k < block.count; k++) rows[k] = b.row(block.first + k);
-  for (int64_t j = 0; j < columns; j += width) {
-    const int n = static_cast<int>(std::min(width, columns - j)), wide = static_cast<int>(width);
-    float* out = to + j / width * stride;
-    uint32_t* pairs = reinterpret_cast<uint32_t*>(out);
-    if (b.rows_are_columns) {
-      for (int at = 0; at < n; at++) rows[at] = b.row(first_column + j + at);
-      if (left.bf16)
-        kernels.bf16_pack_rows_as_columns(b.type, rows, n, block.first, block.count, wide, pairs);
-      else
-        kernels.pack_rows_as_columns(b.type, rows, n, block.first, block.count, wide, out, scratch.converted);
-    } else if (left.bf16) {
-      kernels.bf16_pack_rows(b.type, rows, block.count, first_column + j, n, wide, pairs);
-    } else {
-      kernels.pack_rows(b.type, rows, block.count, first_column + j, n, wide, out);
+  const int width = static_cast<int>(p.width);
+  const uint8_t* rows[kMaxWidth];
+  for (int64_t j = 0; j < p.columns; j += width) {
+    const int n = static_cast<int>(std::min<int64_t>(width, p.columns - j));
+    float* out = p.to + j / width * p.stride;
+    for (int at = 0; at < n; at++) rows[at] = b.row(p.first_column + j + at);
+    if (bf16)
+      kernels.bf16_pack_rows_as_columns(b.type, rows, n, block.first, block.count, width,
+                                        reinterpret_cast<uint32_t*>(out));
+    else
+      kernels.pack_rows_as_columns(b.type, rows, n, block.first, block.count, width, out, scratch.converted);
+  }
+}
+
+// Asks for bytes [first, end) of rows; nothing is read.
+void ask_for_rows(const RowSource& b, int64_t row, int64_t rows, int64_t first, int64_t end) {
+  constexpr int64_t kLine = 64;
+  for (int64_t r = row; r < row + rows; r++)
+    for (int64_t at = first; at < end; at += kLine) __builtin_prefetch(b.row(r) + at);
+}
+
+// Row k of the source is row k of b. A few rows at a time, so that all panels take theirs while these are at hand.
+void pack_rows(const CpuContext& context, bool bf16, const RowSource& b, const PackedBlock& block, const Packing& p) {
+  constexpr int64_t kRows = 32;
+  const Kernels& kernels = context.kernels;
+  const int width = static_cast<int>(p.width);
+  const uint8_t* rows[kRows];
+  for (int64_t k = 0; k < block.count; k += kRows) {
+    const int64_t count = std::min(kRows, block.count - k);
+    for (int64_t at = 0; at < count; at++) rows[at] = b.row(block.first + k + at);
+    const Type type = static_cast<Type>(b.type);
+    ask_for_rows(b, block.first + k + count, std::min(kRows, block.count - k - count), row_bytes(type, p.first_column),
+                 row_bytes(type, p.first_column + p.columns));
+    if (!bf16) {
+      kernels.pack_rows(b.type, rows, count, p.first_column, static_cast<int>(p.columns), width, p.to + k * width,
+                        p.stride);
+      continue;
+    }
+    for (int64_t j = 0; j < p.columns; j += width) {
+      const int n = static_cast<int>(std::min<int64_t>(width, p.columns - j));
+      float* out = p.to + j / width * p.stride + k / 2 * width;
+      kernels.bf16_pack_rows(b.type, rows, count, p.first_column + j, n, width, reinterpret_cast<uint32_t*>(out));
     }
   }
 }
 
-struct Tile {
-  const Chain* chain;
-  TilePart<float> parts[kMostLinks];
-  int rows;
+// What tiles of one chain have in common.
+struct Tiles {
+  decltype(Kernels::packed_tile) run;
+  int links;
   int vectors;
-  int m, n;
+  float scale;
+  bool accumulate;
+  int64_t units[kMostLinks];   // of each link
+  const float* a[kMostLinks];  // its packed rows
+  const float* b[kMostLinks];  // its columns in the chunk's first panel
+  int64_t b_panel;             // from one panel of b to the next
 };
 
-void run_tile(const Kernels& kernels, bool bf16, const Tile& t, float* c, int64_t c_stride, bool accumulate) {
-  const float scale = t.chain->links[0].right->scale;
-  if (!bf16) {
-    const TilePart<float>& only = t.parts[0];
-    kernels.tile(only.count, only.a, 1, t.rows, t.rows, only.b, t.vectors, c, c_stride, t.m, t.n, scale, accumulate);
-    return;
-  }
-  TilePart<uint32_t> parts[kMostLinks];
-  for (int l = 0; l < t.chain->count; l++)
-    parts[l] = {t.parts[l].count, reinterpret_cast<const uint32_t*>(t.parts[l].a),
-                reinterpret_cast<const uint32_t*>(t.parts[l].b)};
-  kernels.bf16_tile(t.chain->count, parts, t.rows, t.vectors, c, c_stride, t.m, t.n, scale, accumulate);
-}
-
 // c[j,i] (+)= the tile
-void run_turned(const Kernels& kernels, bool bf16, const Tile& t, float* c, int64_t c_stride, bool accumulate) {
+void run_turned(const Tiles& tiles, const TilePart* parts, const RowPanel& panel, int n, float* c, int64_t c_stride) {
   constexpr int kMostRows = 16;
   float sums[kMostRows * kMaxWidth];
-  run_tile(kernels, bf16, t, sums, kMaxWidth, false);
-  for (int j = 0; j < t.n; j++)
-    for (int i = 0; i < t.m; i++) {
+  tiles.run(tiles.links, parts, panel.height, tiles.vectors, sums, kMaxWidth, panel.rows, n, tiles.scale, false);
+  for (int j = 0; j < n; j++)
+    for (int i = 0; i < panel.rows; i++) {
       float& to = c[j * c_stride + i];
-      to = accumulate ? to + sums[i * kMaxWidth + j] : sums[i * kMaxWidth + j];
+      to = tiles.accumulate ? to + sums[i * kMaxWidth + j] : sums[i * kMaxWidth + j];
     }
 }
 
@@ -121,40 +144,59 @@ struct Chunk {
 
 void pack_chain(const CpuContext& context, const Chunk& chunk, const Chain& chain, int group, bool of_group) {
   for (int l = 0; l < chain.count; l++) {
-    const Link& link = chain.links[l];
-    if ((link.right->each != nullptr) != of_group) continue;
-    pack_right(context, chunk.scratch, chunk.part.lefts[static_cast<size_t>(link.block->left)],
-               of_group ? link.right->each[group] : link.right->b, *link.block, chunk.first, chunk.count, chunk.width,
-               chunk.scratch.b + link.before * chunk.width, chain.units * chunk.width);
+    const auto& [block, right, before] = chain.links[l];
+    if ((right->each != nullptr) != of_group) continue;
+    const bool bf16 = chunk.part.lefts[static_cast<size_t>(block->left)].bf16;
+    const RowSource& b = of_group ? right->each[group] : right->b;
+    const Packing packing{chunk.first, chunk.count, chunk.width, chunk.scratch.b + before * chunk.width,
+                          chain.units * chunk.width};
+    if (b.rows_are_columns)
+      pack_columns(context, chunk.scratch, bf16, b, *block, packing);
+    else
+      pack_rows(context, bf16, b, *block, packing);
   }
 }
 
-void multiply_tile(const CpuContext& context, const Chunk& chunk, const Chain& chain, int64_t panel_index, int64_t j,
-                   bool accumulate) {
-  const RowPanel& panel = context.row_panels[static_cast<size_t>(panel_index)];
-  const Output& output = chunk.output;
+Tiles tiles_of(const CpuContext& context, const Chunk& chunk, const Chain& chain, bool accumulate) {
   const bool bf16 = chunk.part.lefts[static_cast<size_t>(chain.links[0].block->left)].bf16;
-  Tile tile{&chain,        {},         panel.height,
-            chunk.vectors, panel.rows, static_cast<int>(std::min(chunk.width, chunk.count - j))};
+  Tiles tiles;
+  tiles.run = bf16 ? context.kernels.bf16_tile : context.kernels.packed_tile;
+  tiles.links = chain.count;
+  tiles.vectors = chunk.vectors;
+  tiles.scale = chain.links[0].right->scale;
+  tiles.accumulate = accumulate;
+  tiles.b_panel = chain.units * chunk.width;
   for (int l = 0; l < chain.count; l++) {
     const auto& [block, right, before] = chain.links[l];
-    const int64_t units = units_of(chunk.part.lefts[static_cast<size_t>(block->left)], block->count);
-    tile.parts[l] = {units, context.packed_a + block->units_before * chunk.part.padded + panel.packed * units,
-                     chunk.scratch.b + j * chain.units + before * chunk.width};
+    tiles.units[l] = units_of(chunk.part.lefts[static_cast<size_t>(block->left)], block->count);
+    tiles.a[l] = context.packed_a + block->units_before * chunk.part.padded;
+    tiles.b[l] = chunk.scratch.b + before * chunk.width;
   }
-  const int64_t column = chunk.first + j;
+  return tiles;
+}
+
+// Row panel x column panel p of the chunk.
+void multiply_tile(const Chunk& chunk, const Tiles& tiles, const RowPanel& panel, int64_t p) {
+  const Output& output = chunk.output;
+  TilePart parts[kMostLinks];
+  for (int l = 0; l < tiles.links; l++)
+    parts[l] = {tiles.units[l], tiles.a[l] + panel.packed * tiles.units[l], tiles.b[l] + p * tiles.b_panel};
+  const int n = static_cast<int>(std::min(chunk.width, chunk.count - p * chunk.width));
+  const int64_t column = chunk.first + p * chunk.width, row = panel.first, stride = output.c_stride;
   if (output.c_transposed)
-    run_turned(context.kernels, bf16, tile, output.c + column * output.c_stride + panel.first, output.c_stride,
-               accumulate);
+    run_turned(tiles, parts, panel, n, output.c + column * stride + row, stride);
   else
-    run_tile(context.kernels, bf16, tile, output.c + panel.first * output.c_stride + column, output.c_stride,
-             accumulate);
+    tiles.run(tiles.links, parts, panel.height, tiles.vectors, output.c + row * stride + column, stride, panel.rows, n,
+              tiles.scale, tiles.accumulate);
 }
 
 void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& chain, bool accumulate) {
   const bool grouped =
       std::any_of(chain.links, chain.links + chain.count, [](const Link& link) { return link.right->each != nullptr; });
   pack_chain(context, chunk, chain, 0, false);
+  const Tiles tiles = tiles_of(context, chunk, chain, accumulate);
+  const RowPanel* panels = context.row_panels.data();
+  const int64_t column_panels = (chunk.count + chunk.width - 1) / chunk.width;
   for (int64_t from = chunk.first_panel, until; from < chunk.end_panel; from = until) {
     const int group = context.row_panels[static_cast<size_t>(from)].group;
     until = grouped ? from + 1 : chunk.end_panel;
@@ -163,11 +205,10 @@ void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& 
     // The operand that fits the first-level cache stays; the other streams from the second.
     if (chunk.width > 16) {
       for (int64_t panel = from; panel < until; panel++)
-        for (int64_t j = 0; j < chunk.count; j += chunk.width)
-          multiply_tile(context, chunk, chain, panel, j, accumulate);
+        for (int64_t p = 0; p < column_panels; p++) multiply_tile(chunk, tiles, panels[panel], p);
     } else {
-      for (int64_t j = 0; j < chunk.count; j += chunk.width)
-        for (int64_t panel = from; panel < until; panel++) multiply_tile(context, chunk, chain, panel, j, accumulate);
+      for (int64_t p = 0; p < column_panels; p++)
+        for (int64_t panel = from; panel < until; panel++) multiply_tile(chunk, tiles, panels[panel], p);
     }
   }
 }
