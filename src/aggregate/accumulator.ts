@@ -21,7 +21,10 @@ import { weightOf } from './weights.js'
 /** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
 export type Keep = 'updates' | 'sums'
 
-/** Factors that wait beside the sums: of so many clients, and of so much memory, at most. As many are being summed, unless each takes more than half of it. */
+/**
+ * Factors that wait beside the sums: of so many clients, and of so much memory, at most. As many are being summed, unless
+ * each takes more than half of it.
+ */
 const MOST_WAITING = { clients: 16, bytes: 16 * 2 ** 20 }
 
 export interface Factors {
