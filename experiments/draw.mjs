@@ -37,10 +37,10 @@ const plan = await planOf()
 await simulate(base, clients, plan, { ...o, folder: run, resume: true, compare: settings.arms })
 const explained = study.seeds.indexOf(seed) < settings.explain ? { clients, budget: 0.05 } : {}
 const told = await diagnose({ ...o, run, base, ...explained })
-const evidence = await readRunEvidence(run)
+const evidence = await readRunEvidence(run, { ablations: true })
 const asked = {}
 for (const what of settings.ask) asked[what] = await questions[what]({ base, clients, evidence, settings, told, o })
-const { arms, items, data } = await readRunEvidence(run, { ablations: true })
+const { arms, items, data } = evidence
 const draw = {
   ...{ settings, seed, data, arms: Object.fromEntries(arms), items: Object.fromEntries(items) },
   ...{ reasons: reasonsOf(told), asked, seconds: (performance.now() - began) / 1000 },

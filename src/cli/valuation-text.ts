@@ -1,6 +1,6 @@
 import type { ValuedRun } from '../federation/value-run.js'
 import { shorten } from '../report/escape.js'
-import { formatCount, formatLoss } from '../report/numbers.js'
+import { formatCount, formatLoss, thousandths, thousandthsRange } from '../report/numbers.js'
 import { paragraph, textTable } from '../report/table.js'
 import type { Valuation } from '../valuation/valuation.js'
 
@@ -36,7 +36,7 @@ function table({ clients }: Valuation): string {
     shorten(client, 24),
     weight.toFixed(3),
     thousandths(shapley),
-    interval === undefined ? '–' : `${thousandths(interval[0])} to ${thousandths(interval[1])}`,
+    thousandthsRange(interval),
     around === undefined
       ? thousandths(leaveOneOut)
       : `${thousandths(leaveOneOut)} ± ${thousandths(around[1] - leaveOneOut)}`,
@@ -69,8 +69,4 @@ function learnedText({ kind, weights, lambda, test }: Valuation['learned'][numbe
       : ` (standard error of the change ${thousandths(test.standardError)} thousandths)`
   const text = `learned ${what}: loss ${formatLoss(test.before)} -> ${formatLoss(test.after)} on the half that nothing was fitted on${error}`
   return `\n${paragraph(text)}`
-}
-
-function thousandths(nats: number): string {
-  return (nats * 1000).toFixed(2)
 }

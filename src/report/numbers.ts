@@ -36,3 +36,13 @@ export function formatSeconds(seconds: number): string {
 export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+(?!\d))/g, ',')
 }
+
+/** `-0.42`: a loss difference in nats, told in thousandths. */
+export function thousandths(nats: number): string {
+  return (nats * 1000).toFixed(2)
+}
+
+/** `-0.42 to 0.17`, of an interval in nats; a dash where it is unknown. */
+export function thousandthsRange(interval: readonly [number, number] | undefined): string {
+  return interval === undefined ? '–' : interval.map(thousandths).join(' to ')
+}

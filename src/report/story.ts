@@ -2,7 +2,7 @@
 import { type Diagnosis, isKnown, type Known } from '../diagnose/types.js'
 import type { Valuation } from '../valuation/valuation.js'
 import { printable, shorten } from './escape.js'
-import { thousandths } from './figures/valuation.js'
+import { thousandths, thousandthsRange } from './numbers.js'
 import { paragraph, textTable } from './table.js'
 import type { Valued } from './valued.js'
 
@@ -146,7 +146,7 @@ function valuesOf({ arm, valuation }: Valued): [string, string][] {
 
 function shapleyOf(of: Valuation['clients'][number] | undefined): string {
   if (of === undefined) return ''
-  const interval = of.interval === undefined ? '' : ` (${of.interval.map(thousandths).join(' to ')})`
+  const interval = of.interval === undefined ? '' : ` (${thousandthsRange(of.interval)})`
   return `${shorten(of.client, 16)} ${thousandths(of.shapley)}${interval}`
 }
 

@@ -2,6 +2,7 @@ import * as Plot from '@observablehq/plot'
 import type { ClientValue, Valuation } from '../../valuation/valuation.js'
 import { shorten } from '../escape.js'
 import type { Figure } from '../html.js'
+import { thousandths, thousandthsRange } from '../numbers.js'
 import { colour, draw } from './draw.js'
 
 /** clients whose bars are drawn; of more, the best and the worst half of this */
@@ -74,18 +75,15 @@ export function valuationFigure({ clients, method }: Valuation): Figure {
         of.client,
         of.weight.toFixed(3),
         thousandths(of.shapley),
-        rangeOf(of.interval),
+        thousandthsRange(of.interval),
         thousandths(of.leaveOneOut),
-        rangeOf(of.leaveOneOutInterval),
+        thousandthsRange(of.leaveOneOutInterval),
         of.nearest?.client ?? '–',
         of.nearest?.cosine.toFixed(3) ?? '–',
       ]),
     },
   }
 }
-
-const rangeOf = (interval: [number, number] | undefined) =>
-  interval === undefined ? '–' : `${thousandths(interval[0])} to ${thousandths(interval[1])}`
 
 function barsOf({ client, shapley, interval, leaveOneOut, leaveOneOutInterval: left }: ClientValue) {
   return {
@@ -95,9 +93,4 @@ function barsOf({ client, shapley, interval, leaveOneOut, leaveOneOutInterval: l
     ...(interval === undefined ? {} : { low: 1000 * interval[0], high: 1000 * interval[1] }),
     ...(left === undefined ? {} : { leftLow: 1000 * left[0], leftHigh: 1000 * left[1] }),
   }
-}
-
-/** `-0.42` of a loss difference in nats. */
-export function thousandths(nats: number): string {
-  return (nats * 1000).toFixed(2)
 }

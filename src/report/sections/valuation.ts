@@ -1,7 +1,7 @@
 import type { Valuation } from '../../valuation/valuation.js'
-import { thousandths, valuationFigure } from '../figures/valuation.js'
+import { valuationFigure } from '../figures/valuation.js'
 import { figure, list, paragraph, section } from '../html.js'
-import { formatCount, formatLoss } from '../numbers.js'
+import { formatCount, formatLoss, thousandths } from '../numbers.js'
 import type { Valued } from '../valued.js'
 
 /** What each client's update is worth, whom the rules point at, and what was fitted. */
