@@ -11,6 +11,7 @@
 #include "aggregate/panels.h"
 #include "aggregate/products.h"
 #include "aggregate/svd.h"
+#include "engine/scratch.h"
 
 namespace oneround::aggregate {
 namespace {
@@ -30,9 +31,9 @@ double squared_norm(std::span<const float> values) {
 }
 
 // [rows, cols] row-major -> [cols, rows]
-std::vector<float> transposed(std::span<const float> values, size_t rows, size_t cols) {
+Scratch<float> transposed(std::span<const float> values, size_t rows, size_t cols) {
   constexpr size_t kBlock = 32;
-  std::vector<float> result(values.size());
+  Scratch<float> result(values.size());
   for (size_t i0 = 0; i0 < rows; i0 += kBlock) {
     for (size_t j0 = 0; j0 < cols; j0 += kBlock) {
       for (size_t i = i0; i < std::min(rows, i0 + kBlock); ++i) {
@@ -164,16 +165,19 @@ Status dense_sum(size_t in, size_t out, std::span<const Factors> factors, std::s
 
 Status factorize_dense(size_t in, size_t out, std::span<const float> values, size_t max_rank, double tolerance,
                        FactorizedDense* result, const std::atomic<bool>& abort) {
-  if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
+  if (!is_wide(in, out)) return factorize_tall(in, out, values, max_rank, tolerance, result, abort);
+  return factorize_tall(in, out, transposed(values, out, in), max_rank, tolerance, result, abort);
+}
+
+Status factorize_tall(size_t in, size_t out, std::span<const float> tall, size_t max_rank, double tolerance,
+                      FactorizedDense* result, const std::atomic<bool>& abort) {
+  const double total = squared_norm(tall);
+  // Squares of f32 numbers do not overflow in double: their sum is finite exactly where all of them are.
+  if (!std::isfinite(total))
     return Status::error(Code::numeric, "the sum holds a value that is not finite", "Check the updates.");
-  }
-  const double total = squared_norm(values);
   result->norm = std::sqrt(total);
   if (total == 0) return Status::ok();
-  // Work on the matrix that stands: at least as many rows as columns.
-  const bool wide = in > out;
-  const std::vector<float> turned = wide ? transposed(values, out, in) : std::vector<float>();
-  const std::span<const float> tall = wide ? std::span<const float>(turned) : values;
+  const bool wide = is_wide(in, out);
   const size_t rows = std::max(in, out), cols = std::min(in, out);
   const size_t count = std::min(max_rank, cols);
   Directions d;

@@ -1,6 +1,8 @@
 // Products of f32 numbers summed in double, and doubles onto a grid of integers. A product of two f32 numbers has 48
 // bits and is exact in double, so a fused multiply-add and a multiplication with an addition give the same bits:
 // these sums are the same on every instruction set.
+#include <algorithm>
+
 #include "kernels/double_tile.h"
 #include "kernels/kernel_set.h"
 
@@ -47,21 +49,41 @@ __attribute__((noinline)) static void rounded_products(int64_t count, const int6
     for (int v = 0; v < kGridVectors; v++) store_longs(total + i * kGridColumns + v * kDoubles, whole[i][v]);
 }
 
-// grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, i < kGridRows, j <
-// kGridColumns; a and b packed as for product_tile, one f behind another, [ranks[f]][rows or columns]; rows of the grid
-// are `stride` apart.
+// total[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, i < kGridRows, j <
+// kGridColumns; a and b packed as for product_tile, one f behind another, [ranks[f]][rows or columns].
 void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
-                      int64_t* grid, int64_t stride) {
-  // Wanted at the end: the products take longer than memory.
-  for (int i = 0; i < kGridRows; i++)
-    for (int64_t j = 0; j <= kGridColumns; j += 8) __builtin_prefetch(grid + i * stride + j, 1, 2);
-  alignas(64) int64_t total[kGridRows * kGridColumns];
-  rounded_products(count, ranks, weights, a, b, total);
-  for (int i = 0; i < kGridRows; i++)
-    for (int v = 0; v < kGridVectors; v++) {
-      int64_t* const at = grid + i * stride + v * kDoubles;
-      store_longs(at, add_longs(load_longs(at), load_longs(total + i * kGridColumns + v * kDoubles)));
+                      int64_t* total) {
+  alignas(64) int64_t more[kGridRows * kGridColumns];
+  rounded_products(count, ranks, weights, a, b, more);
+  for (int64_t i = 0; i < kGridRows * kGridColumns; i += kDoubles)
+    store_longs(total + i, add_longs(load_longs(total + i), load_longs(more + i)));
+}
+
+// panel[k,i] = b[i,k] for i < rows, 0 up to kGridRows; k < rank
+void pack_grid_rows(const float* b, int64_t rows, int64_t rank, double* panel) {
+  if (rows < kGridRows) std::fill_n(panel, rank * kGridRows, 0.0);
+  for (int64_t k = 0; k < rank; k++) {
+    if (rows == kGridRows) {
+      for (int64_t i = 0; i < kGridRows; i++) panel[k * kGridRows + i] = static_cast<double>(b[i * rank + k]);
+    } else {
+      for (int64_t i = 0; i < rows; i++) panel[k * kGridRows + i] = static_cast<double>(b[i * rank + k]);
     }
+  }
+}
+
+// panel[k,j] = x[k,j] for j < columns, 0 up to `width`, k < rows; rows of x are `stride` apart.
+void pack_widened(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t width, double* panel) {
+  for (int64_t k = 0; k < rows; k++, x += stride, panel += width) {
+    int64_t j = 0;
+    for (; j + kDoubles <= columns; j += kDoubles) store_doubles(panel + j, widen(x + j));
+    for (; j < columns; j++) panel[j] = static_cast<double>(x[j]);
+    for (; j < width; j++) panel[j] = 0;
+  }
+}
+
+// values[i] = x[i] * factor in double, rounded to f32
+void scaled_longs(const int64_t* x, double factor, int64_t count, float* values) {
+  for (int64_t i = 0; i < count; i++) values[i] = static_cast<float>(static_cast<double>(x[i]) * factor);
 }
 
 // y += factor * x in double, two roundings.

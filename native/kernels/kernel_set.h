@@ -53,7 +53,10 @@ void sgd(float* parameters, const float* gradient, float* velocity, int64_t coun
 
 void product_tile(int64_t count, const double* a, const double* b, double* c);
 void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
-                      int64_t* grid, int64_t stride);
+                      int64_t* total);
+void pack_grid_rows(const float* b, int64_t rows, int64_t rank, double* panel);
+void pack_widened(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t width, double* panel);
+void scaled_longs(const int64_t* x, double factor, int64_t count, float* values);
 void add_widened(const float* x, double factor, int64_t count, double* y);
 void add_widened_squares(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
                          double* squares);
