@@ -93,7 +93,7 @@ Columns products_with(std::span<const float> w, size_t rows, const Columns& x) {
 
 Status few_directions(std::span<const float> tall, size_t rows, size_t cols, size_t count, Directions* d,
                       const std::atomic<bool>& abort) {
-  Columns gram(cols, cols);
+  Columns gram = Columns::undefined(cols, cols);
   if (!column_gram(tall, rows, cols, &gram, abort)) return aborted();
   std::vector<double> squares;
   bool found = false;

@@ -32,12 +32,20 @@ void write_piece(const GridBlock::Piece& piece, const float* rounded, size_t wid
   }
 }
 
+// |weight| |A| |B|: above element_bound, and cheaper.
+double product_bound(const Factors& f) {
+  const auto square = [](std::span<const float> x) {
+    return kernels().sum_of_squares(x.data(), static_cast<int64_t>(x.size()));
+  };
+  return std::fabs(f.weight) * std::sqrt(square(f.a)) * std::sqrt(square(f.b)) * (1 + 1e-9);
+}
+
 // Every |weight (B A)[i, j]| below the bound, else its rounding would not be exact.
 Status check_bounds(size_t in, size_t out, std::span<const Factors> factors) {
   const Status status = check_factors(in, out, factors);
   if (!status.is_ok()) return status;
   for (const Factors& f : factors) {
-    if (element_bound(in, out, f) < kMostSteps) continue;
+    if (product_bound(f) < kMostSteps || element_bound(in, out, f) < kMostSteps) continue;
     return Status::error(Code::numeric, "an element of an update lies beyond the grid of the sum",
                          "Leave this update out, or weigh clients by smaller numbers.");
   }

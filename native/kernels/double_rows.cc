@@ -39,7 +39,7 @@ double dot_doubles(const double* x, const double* y, int64_t count) {
 // c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns, in doubles of any kind: packed as for
 // product_tile; one chain over k for each element, each product rounded before it is added.
 void double_tile(int64_t count, const double* a, const double* b, double* c) {
-  double_register_tile<RoundedStep>(count, a, b, c);
+  double_register_tile<RoundedStep>(count, a, kProductRows, b, c);
 }
 
 // y += factor * x

@@ -8,10 +8,11 @@
 
 namespace oneround::ONEROUND_ISA {
 
-// c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns; a, b packed [count][rows or columns] and c
-// [rows][columns]. Every number of a and b is an f32 number. One chain over k for each element.
-void product_tile(int64_t count, const double* a, const double* b, double* c) {
-  double_register_tile<ExactStep>(count, a, b, c);
+// c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns; a [count][rows], its rows `stride` apart; b
+// packed [count][columns] and c [rows][columns]. Every number of a and b is an f32 number. One chain over k for each
+// element.
+void product_tile(int64_t count, const double* a, int64_t stride, const double* b, double* c) {
+  double_register_tile<ExactStep>(count, a, stride, b, c);
 }
 
 // Adding 1.5 * 2^52 to a number below 2^51 leaves it rounded, ties to even, in the low bits of the sum.
@@ -62,13 +63,15 @@ void products_to_grid(int64_t count, const int64_t* ranks, const double* weights
 // panel[k,i] = b[i,k] for i < rows, 0 up to kGridRows; k < rank
 void pack_grid_rows(const float* b, int64_t rows, int64_t rank, double* panel) {
   if (rows < kGridRows) std::fill_n(panel, rank * kGridRows, 0.0);
-  for (int64_t k = 0; k < rank; k++) {
-    if (rows == kGridRows) {
-      for (int64_t i = 0; i < kGridRows; i++) panel[k * kGridRows + i] = static_cast<double>(b[i * rank + k]);
-    } else {
-      for (int64_t i = 0; i < rows; i++) panel[k * kGridRows + i] = static_cast<double>(b[i * rank + k]);
-    }
+  int64_t k = 0;
+  for (; rows == kGridRows && k + kDoubles <= rank; k += kDoubles) {
+    double wide[kGridRows][kDoubles];
+    for (int i = 0; i < kGridRows; i++) store_doubles(wide[i], widen(b + i * rank + k));
+    for (int j = 0; j < kDoubles; j++)
+      for (int i = 0; i < kGridRows; i++) panel[(k + j) * kGridRows + i] = wide[i][j];
   }
+  for (; k < rank; k++)
+    for (int64_t i = 0; i < rows; i++) panel[k * kGridRows + i] = static_cast<double>(b[i * rank + k]);
 }
 
 // panel[k,j] = x[k,j] for j < columns, 0 up to `width`, k < rows; rows of x are `stride` apart.

@@ -51,7 +51,7 @@ void adamw(float* parameters, const float* gradient, float* first, float* second
 void sgd(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate, float momentum,
          float weight_decay, bool nesterov, float gradient_scale);
 
-void product_tile(int64_t count, const double* a, const double* b, double* c);
+void product_tile(int64_t count, const double* a, int64_t stride, const double* b, double* c);
 void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
                       int64_t* total);
 void pack_grid_rows(const float* b, int64_t rows, int64_t rank, double* panel);

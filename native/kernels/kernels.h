@@ -93,9 +93,9 @@ struct Kernels {
   // --- sums in double that are the same on every instruction set (exact_products.cc, double_rows.cc) ---
   int product_rows;  // rows and columns of product_tile
   int product_columns;
-  // c[i,j] += sum_k a[k,i] b[k,j]; a [count][product_rows], b [count][product_columns], c [rows][columns]; all of a
-  // and b must be f32 numbers
-  void (*product_tile)(int64_t count, const double* a, const double* b, double* c);
+  // c[i,j] += sum_k a[k,i] b[k,j]; a [count][product_rows], its rows `stride` apart; b [count][product_columns], c
+  // [rows][columns]; all of a and b must be f32 numbers
+  void (*product_tile)(int64_t count, const double* a, int64_t stride, const double* b, double* c);
   int grid_rows;  // rows and columns of products_to_grid
   int grid_columns;
   // total[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, f < count; a and b one f
@@ -112,7 +112,7 @@ struct Kernels {
   void (*add_widened_squares)(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
                               double* squares);
   double (*sum_of_squares)(const float* x, int64_t count);
-  // product_tile of any doubles: products are rounded before they are added
+  // product_tile of any doubles, of packed a: products are rounded before they are added
   void (*double_tile)(int64_t count, const double* a, const double* b, double* c);
   double (*dot_doubles)(const double* x, const double* y, int64_t count);
   void (*add_scaled_doubles)(double factor, const double* x, double* y, int64_t count);  // y += factor * x
