@@ -107,7 +107,7 @@ struct Kernels {
   // panel[k,j] = x[k,j], j < columns <= width; zeros up to width; rows of x are `stride` apart
   void (*pack_widened)(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t width, double* panel);
   void (*scaled_longs)(const int64_t* x, double factor, int64_t count, float* values);  // values = x * factor
-  void (*add_widened)(const float* x, double factor, int64_t count, double* y);  // y += factor * x
+  void (*add_widened)(const float* x, double factor, int64_t count, double* y);         // y += factor * x
   // y += sum_f factors[f] x_f, one after another, and squares[f] = sum_j x_f[j]^2
   void (*add_widened_squares)(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
                               double* squares);
