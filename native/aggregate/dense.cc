@@ -91,14 +91,22 @@ Columns products_with(std::span<const float> w, size_t rows, const Columns& x) {
   return result;
 }
 
+Columns whole(const Panels& symmetric) {
+  Columns result = Columns::undefined(symmetric.depth(), symmetric.depth());
+  for (size_t j = 0; j < result.cols; ++j) {
+    for (size_t i = 0; i < result.rows; ++i) result.at(i, j) = symmetric.at(i, j);
+  }
+  return result;
+}
+
 Status few_directions(std::span<const float> tall, size_t rows, size_t cols, size_t count, Directions* d,
                       const std::atomic<bool>& abort) {
-  Columns gram = Columns::undefined(cols, cols);
+  Panels gram(cols, cols);
   if (!column_gram(tall, rows, cols, &gram, abort)) return aborted();
   std::vector<double> squares;
   bool found = false;
   Status status = krylov_eigenpairs(gram, count, &found, &squares, &d->small, abort);
-  if (status.is_ok() && !found) status = largest_eigenpairs(std::move(gram), count, &squares, &d->small, abort);
+  if (status.is_ok() && !found) status = largest_eigenpairs(whole(gram), count, &squares, &d->small, abort);
   if (!status.is_ok()) return status;
   d->large = products_with(tall, rows, d->small);
   d->values.resize(d->small.cols);

@@ -47,13 +47,15 @@ class GramTiles {
   // gram[i, j] for i >= j.
   double at(size_t i, size_t j) const { return sums_[row_places_[i] + column_places_[j]]; }
 
-  // Both triangles.
-  void write(Columns* gram) {
+  // Both triangles; a tile's rows lie in one tile of the panels.
+  void write(Panels* gram) {
     each_tile([&](size_t row, size_t column, const double* sums) {
       const size_t high = std::min(rows_, cols_ - row), wide = std::min(columns_, cols_ - column);
-      for (size_t i = 0; i < high; ++i) std::copy_n(sums + i * columns_, wide, gram->col(row + i) + column);
-      for (size_t j = 0; j < wide; ++j)
-        for (size_t i = 0; i < high; ++i) gram->at(row + i, column + j) = sums[i * columns_ + j];
+      for (size_t i = 0; i < high; ++i) std::copy_n(sums + i * columns_, columns_, gram->from(row + i, column));
+      for (size_t j = 0; j < wide; ++j) {
+        double* const mirrored = gram->from(column + j, row);
+        for (size_t i = 0; i < high; ++i) mirrored[i] = sums[i * columns_ + j];
+      }
     });
   }
 
@@ -107,7 +109,7 @@ bool add_columns(size_t rows, std::span<const StridedColumn> columns, GramTiles*
 
 }  // namespace
 
-bool column_gram(std::span<const float> w, size_t rows, size_t cols, Columns* gram, const std::atomic<bool>& abort) {
+bool column_gram(std::span<const float> w, size_t rows, size_t cols, Panels* gram, const std::atomic<bool>& abort) {
   GramTiles tiles(cols);
   const bool done = add_rows(
       rows,

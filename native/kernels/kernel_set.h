@@ -67,5 +67,7 @@ void add_scaled_doubles(double factor, const double* x, double* y, int64_t count
 double update_and_multiply(double a, const double* x, double b, const double* y, const double* v, double factor,
                            int64_t count, double* z, double* p);
 void rotate_doubles(double* x, double* y, double c, double s, int64_t count);
+void sturm_counts(const double* diagonal, const double* couplings, int64_t count, const double* x, double tiny,
+                  double* counts);
 
 }  // namespace oneround::ONEROUND_ISA

@@ -13,6 +13,9 @@ struct TilePart {
   const float* b;  // [count][vectors * vector_width]
 };
 
+// Shifts of one sturm_counts: three vectors of the widest set.
+constexpr int kSturmShifts = 24;
+
 struct Kernels {
   const char* name;
   int tile_rows;     // rows of a register tile
@@ -120,6 +123,10 @@ struct Kernels {
   double (*update_and_multiply)(double a, const double* x, double b, const double* y, const double* v, double factor,
                                 int64_t count, double* z, double* p);
   void (*rotate_doubles)(double* x, double* y, double c, double s, int64_t count);  // x, y = c x - s y, s x + c y
+  // counts[s] = eigenvalues above x[s], s < kSturmShifts, of the tridiagonal matrix with this diagonal and the squares
+  // `couplings` beside it, [0] = 0; pivots below `tiny` count as negative
+  void (*sturm_counts)(const double* diagonal, const double* couplings, int64_t count, const double* x, double tiny,
+                       double* counts);
 
   // --- what the machine can do at most (peak.cc) ---
   double (*peak)(int64_t iterations, bool bf16, float* sink);  // returns the operations done

@@ -76,6 +76,7 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
     ONEROUND_ISA::add_scaled_doubles,
     ONEROUND_ISA::update_and_multiply,
     ONEROUND_ISA::rotate_doubles,
+    ONEROUND_ISA::sturm_counts,
     ONEROUND_ISA::peak,
     ONEROUND_ISA::read_all,
   };
