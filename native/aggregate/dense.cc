@@ -77,16 +77,19 @@ struct Directions {
 
 // W x, [rows, m], for W [rows, cols] row-major and x [cols, m].
 Columns products_with(std::span<const float> w, size_t rows, const Columns& x) {
-  const size_t cols = x.rows, step = static_cast<size_t>(kernels().product_rows);
-  Panels right(cols, x.cols);
-  for (size_t j = 0; j < x.cols; ++j) right.set_column(j, x.col(j));
-  Columns result(rows, x.cols), some(cols, step), products(x.cols, step);
+  const size_t cols = x.rows, step = 4 * static_cast<size_t>(kernels().product_columns);
+  Panels turned(cols, step);
+  Columns result = Columns::undefined(rows, x.cols);
+  Scratch<double> row(cols);
   for (size_t first = 0; first < rows; first += step) {
     const size_t count = std::min(step, rows - first);
-    for (size_t i = 0; i < count; ++i) std::copy_n(w.data() + (first + i) * cols, cols, some.col(i));
-    multiply_transposed(right, some, cols, &products);
-    for (size_t i = 0; i < count; ++i)
-      for (size_t j = 0; j < x.cols; ++j) result.at(first + i, j) = products.at(j, i);
+    for (size_t i = 0; i < count; ++i) {
+      std::copy_n(w.data() + (first + i) * cols, cols, row.data());
+      turned.set_column(i, row.data());
+    }
+    Columns some = Columns::undefined(count, x.cols);
+    multiply_transposed(turned, x, cols, &some);
+    for (size_t j = 0; j < x.cols; ++j) std::copy_n(some.col(j), count, result.col(j) + first);
   }
   return result;
 }
