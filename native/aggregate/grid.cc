@@ -11,11 +11,13 @@
 namespace oneround::aggregate {
 namespace {
 
+// A grid may hold anything: sums wrap.
 void add_to(const GridLayer& layer, const GridBlock::Piece& piece) {
   for (size_t i = 0; i < piece.rows; ++i) {
     int64_t* const row = layer.grid.data() + (piece.row + i) * layer.in + piece.column;
     const int64_t* const totals = piece.totals + i * piece.stride;
-    for (size_t j = 0; j < piece.columns; ++j) row[j] += totals[j];
+    for (size_t j = 0; j < piece.columns; ++j)
+      row[j] = static_cast<int64_t>(static_cast<uint64_t>(row[j]) + static_cast<uint64_t>(totals[j]));
   }
 }
 
