@@ -11,16 +11,6 @@
 namespace oneround::aggregate {
 namespace {
 
-// A grid may hold anything: sums wrap.
-void add_to(const GridLayer& layer, const GridBlock::Piece& piece) {
-  for (size_t i = 0; i < piece.rows; ++i) {
-    int64_t* const row = layer.grid.data() + (piece.row + i) * layer.in + piece.column;
-    const int64_t* const totals = piece.totals + i * piece.stride;
-    for (size_t j = 0; j < piece.columns; ++j)
-      row[j] = static_cast<int64_t>(static_cast<uint64_t>(row[j]) + static_cast<uint64_t>(totals[j]));
-  }
-}
-
 // values [.., width] of the whole layer; `rounded` are the piece's.
 void write_piece(const GridBlock::Piece& piece, const float* rounded, size_t width, bool turned, float* values) {
   if (!turned) {
@@ -93,8 +83,7 @@ Status add_to_grid(const GridLayer& layer, std::span<const Factors> factors, int
   packed.take(layer.in, layer.out, factors);
   std::vector<GridBlock> blocks(static_cast<size_t>(pool.threads()));
   pool.for_each(static_cast<int64_t>(GridBlock::count(packed)), [&](int64_t index, int worker) {
-    blocks[static_cast<size_t>(worker)].sum(packed, static_cast<size_t>(index), abort,
-                                            [&](const GridBlock::Piece& piece) { add_to(layer, piece); });
+    blocks[static_cast<size_t>(worker)].add(packed, static_cast<size_t>(index), abort, layer.grid.data());
   });
   return ended(abort);
 }
@@ -119,8 +108,7 @@ Status add_to_grids(std::span<const GridSum> sums, int threads, const std::atomi
     if (sum.is_new) std::fill(sum.layer.grid.begin(), sum.layer.grid.end(), 0);
     auto& [packed, block] = workers[static_cast<size_t>(worker)];
     packed.take(sum.layer.in, sum.layer.out, sum.factors);
-    for (size_t i = 0; i < GridBlock::count(packed); ++i)
-      block.sum(packed, i, abort, [&](const GridBlock::Piece& piece) { add_to(sum.layer, piece); });
+    for (size_t i = 0; i < GridBlock::count(packed); ++i) block.add(packed, i, abort, sum.layer.grid.data());
   });
   return ended(abort);
 }

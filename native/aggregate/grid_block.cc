@@ -49,14 +49,16 @@ GridBlock::GridBlock()
       totals_(kRows * columns_) {}
 
 // Zeros below the last row.
-void GridBlock::pack_rows(const GridFactors& factors, size_t row, size_t rows) {
-  const size_t tiles = (rows + rows_ - 1) / rows_;
-  left_.resize(tiles * rows_ * factors.rank_);
+void GridBlock::begin(const GridFactors& factors, size_t index) {
+  row_ = index * kRows;
+  high_ = std::min(kRows, factors.out_ - row_);
+  tiles_ = (high_ + rows_ - 1) / rows_;
+  left_.resize(tiles_ * rows_ * factors.rank_);
   double* panel = left_.data();
   for (const GridFactors::Batch& batch : factors.batches_) {
-    for (size_t i = 0; i < rows; i += rows_) {
+    for (size_t i = 0; i < high_; i += rows_) {
       for (const Factors& f : factors.factors_.subspan(batch.first, batch.count)) {
-        kernels().pack_grid_rows(f.b.data() + (row + i) * f.rank, static_cast<int64_t>(std::min(rows_, rows - i)),
+        kernels().pack_grid_rows(f.b.data() + (row_ + i) * f.rank, static_cast<int64_t>(std::min(rows_, high_ - i)),
                                  static_cast<int64_t>(f.rank), panel);
         panel += f.rank * rows_;
       }
@@ -64,15 +66,41 @@ void GridBlock::pack_rows(const GridFactors& factors, size_t row, size_t rows) {
   }
 }
 
-// The whole sum of a column tile.
-void GridBlock::add_up(const GridFactors& factors, size_t rows, size_t column) {
-  std::fill(totals_.begin(), totals_.end(), 0);
-  const double* left = left_.data();
+void GridBlock::multiply(const GridFactors& factors, size_t first, size_t end, size_t column, int64_t* into,
+                         size_t stride) {
   for (const GridFactors::Batch& batch : factors.batches_) {
+    const double* const left = left_.data() + batch.rank_before * tiles_ * rows_;
     const double* const right = factors.right_.data() + column * factors.rank_ + batch.rank_before * columns_;
-    for (size_t i = 0; i < rows; i += rows_, left += batch.rank * rows_)
+    for (size_t tile = first; tile < end; ++tile)
       kernels().products_to_grid(static_cast<int64_t>(batch.count), factors.ranks_.data() + batch.first,
-                                 factors.weights_.data() + batch.first, left, right, totals_.data() + i * columns_);
+                                 factors.weights_.data() + batch.first, left + tile * batch.rank * rows_, right,
+                                 into + (tile - first) * rows_ * stride, static_cast<int64_t>(stride));
+  }
+}
+
+GridBlock::Piece GridBlock::add_up(const GridFactors& factors, size_t first, size_t column) {
+  std::fill(totals_.begin(), totals_.end(), 0);
+  multiply(factors, first, tiles_, column, totals_.data(), columns_);
+  const size_t above = first * rows_;
+  return {row_ + above, high_ - above, column, std::min(columns_, factors.in_ - column), totals_.data(), columns_};
+}
+
+void GridBlock::add(const GridFactors& factors, size_t index, const std::atomic<bool>& abort, int64_t* grid) {
+  begin(factors, index);
+  const size_t in = factors.in_;
+  for (size_t column = 0; column < in && !abort.load(std::memory_order_relaxed); column += columns_) {
+    // Tiles that reach beyond the grid go a longer way.
+    const size_t inside = column + columns_ <= in ? high_ / rows_ : 0;
+    multiply(factors, 0, inside, column, grid + row_ * in + column, in);
+    if (inside == tiles_) continue;
+    const Piece rest = add_up(factors, inside, column);
+    for (size_t i = 0; i < rest.rows; ++i) {
+      int64_t* const row = grid + (rest.row + i) * in + column;
+      // A grid may hold anything: sums wrap.
+      for (size_t j = 0; j < rest.columns; ++j)
+        row[j] = static_cast<int64_t>(static_cast<uint64_t>(row[j]) +
+                                      static_cast<uint64_t>(rest.totals[i * rest.stride + j]));
+    }
   }
 }
 

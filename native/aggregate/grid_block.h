@@ -50,27 +50,32 @@ class GridBlock {
 
   static size_t count(const GridFactors& factors) { return (factors.out_ + kRows - 1) / kRows; }
 
-  // Calls emit(piece) for pieces that cover block `index` of count(), once each; fewer once `abort` is set.
+  // Adds block `index` of count() to the layer's grid [out, in]; a part of it once `abort` is set.
+  void add(const GridFactors& factors, size_t index, const std::atomic<bool>& abort, int64_t* grid);
+
+  // Calls emit(piece) for pieces that cover the block, once each; fewer once `abort` is set.
   template <class Emit>
   void sum(const GridFactors& factors, size_t index, const std::atomic<bool>& abort, const Emit& emit) {
-    const size_t row = index * kRows, rows = std::min(kRows, factors.out_ - row);
-    pack_rows(factors, row, rows);
-    for (size_t column = 0; column < factors.in_ && !abort.load(std::memory_order_relaxed); column += columns_) {
-      add_up(factors, rows, column);
-      emit(Piece{row, rows, column, std::min(columns_, factors.in_ - column), totals_.data(), columns_});
-    }
+    begin(factors, index);
+    for (size_t column = 0; column < factors.in_ && !abort.load(std::memory_order_relaxed); column += columns_)
+      emit(add_up(factors, 0, column));
   }
 
  private:
   // So many packed rows of B stay in the second cache while they meet all columns: a multiple of every set's grid_rows.
   static constexpr size_t kRows = 96;
 
-  void pack_rows(const GridFactors& factors, size_t row, size_t rows);
-  void add_up(const GridFactors& factors, size_t rows, size_t column);
+  void begin(const GridFactors& factors, size_t index);
+  // The products of row tiles [first, end) and of the column tile at `column`, added to whole tiles that begin at
+  // `into`.
+  void multiply(const GridFactors& factors, size_t first, size_t end, size_t column, int64_t* into, size_t stride);
+  // The sum of all row tiles from `first` on, and of the column tile at `column`.
+  Piece add_up(const GridFactors& factors, size_t first, size_t column);
 
-  size_t rows_, columns_;    // of products_to_grid
-  Scratch<double> left_;     // rows of B in tiles, [batch][tile][rank][grid_rows]
-  Scratch<int64_t> totals_;  // [kRows][grid_columns]
+  size_t rows_, columns_;                  // of products_to_grid
+  size_t row_ = 0, high_ = 0, tiles_ = 0;  // of the block: its first row, its rows, its row tiles
+  Scratch<double> left_;                   // rows of B, [batch][tile][rank][grid_rows]
+  Scratch<int64_t> totals_;                // [kRows][grid_columns]
 };
 
 }  // namespace oneround::aggregate

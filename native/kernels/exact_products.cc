@@ -50,14 +50,21 @@ __attribute__((noinline)) static void rounded_products(int64_t count, const int6
     for (int v = 0; v < kGridVectors; v++) store_longs(total + i * kGridColumns + v * kDoubles, whole[i][v]);
 }
 
-// total[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, i < kGridRows, j <
-// kGridColumns; a and b packed as for product_tile, one f behind another, [ranks[f]][rows or columns].
+// grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, i < kGridRows, j <
+// kGridColumns; a and b packed as for product_tile, one f behind another, [ranks[f]][rows or columns]; rows of the grid
+// are `stride` apart.
 void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
-                      int64_t* total) {
-  alignas(64) int64_t more[kGridRows * kGridColumns];
-  rounded_products(count, ranks, weights, a, b, more);
-  for (int64_t i = 0; i < kGridRows * kGridColumns; i += kDoubles)
-    store_longs(total + i, add_longs(load_longs(total + i), load_longs(more + i)));
+                      int64_t* grid, int64_t stride) {
+  // Wanted at the end: the products take longer than memory.
+  for (int i = 0; i < kGridRows; i++)
+    for (int64_t j = 0; j <= kGridColumns; j += 8) __builtin_prefetch(grid + i * stride + j, 1, 2);
+  alignas(64) int64_t total[kGridRows * kGridColumns];
+  rounded_products(count, ranks, weights, a, b, total);
+  for (int i = 0; i < kGridRows; i++)
+    for (int v = 0; v < kGridVectors; v++) {
+      int64_t* const at = grid + i * stride + v * kDoubles;
+      store_longs(at, add_longs(load_longs(at), load_longs(total + i * kGridColumns + v * kDoubles)));
+    }
 }
 
 // panel[k,i] = b[i,k] for i < rows, 0 up to kGridRows; k < rank

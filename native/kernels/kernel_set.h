@@ -53,7 +53,7 @@ void sgd(float* parameters, const float* gradient, float* velocity, int64_t coun
 
 void product_tile(int64_t count, const double* a, int64_t stride, const double* b, double* c);
 void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
-                      int64_t* total);
+                      int64_t* grid, int64_t stride);
 void pack_grid_rows(const float* b, int64_t rows, int64_t rank, double* panel);
 void pack_widened(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t width, double* panel);
 void scaled_longs(const int64_t* x, double factor, int64_t count, float* values);

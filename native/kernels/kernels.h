@@ -101,10 +101,10 @@ struct Kernels {
   void (*product_tile)(int64_t count, const double* a, int64_t stride, const double* b, double* c);
   int grid_rows;  // rows and columns of products_to_grid
   int grid_columns;
-  // total[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, f < count; a and b one f
-  // behind another, [ranks[f]][grid_rows or grid_columns]; total [grid_rows][grid_columns]
+  // grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, f < count; a and b one f
+  // behind another, [ranks[f]][grid_rows or grid_columns]; rows of the grid are `stride` apart
   void (*products_to_grid)(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
-                           int64_t* total);
+                           int64_t* grid, int64_t stride);
   // panel[k,i] = b[i,k], i < rows <= grid_rows, k < rank; zeros up to grid_rows
   void (*pack_grid_rows)(const float* b, int64_t rows, int64_t rank, double* panel);
   // panel[k,j] = x[k,j], j < columns <= width; zeros up to width; rows of x are `stride` apart
