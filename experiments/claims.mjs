@@ -80,7 +80,7 @@ const CLAIMS = [
       )
       const better = all.filter(({ interval, gain }) => interval.low > 0.02 * gain)
       return [
-        `${all.length} comparisons with FedAvg, FedProx, SCAFFOLD, FedAdam, DiLoCo, fresh starts and kept optimizers; ${better.length === 0 ? 'none is surely better' : `surely better: ${better.map(({ arm, share }) => `${arm} (${percent(share)} of its gain)`).join(', ')}`}`,
+        `${all.length} comparisons with FedAvg, FedProx, SCAFFOLD, FedAdam, DiLoCo, fresh starts and kept optimizers; ${better.length === 0 ? 'none is surely better' : `surely better: ${better.map(({ cell, arm, share }) => `${arm} (${nameOf(cell)}: ${percent(share)} of its gain)`).join(', ')}`}`,
         better.length === 0 ? 'not refuted' : 'does not hold for all',
       ]
     },
