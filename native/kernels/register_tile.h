@@ -35,10 +35,13 @@ static inline void write_tile(const Vec (&sum)[rows][vectors], float* c, int64_t
     }
 }
 
+// Depths between two lines that a tile asks for: about the time in which memory sends one.
+constexpr int64_t kDepthsPerLine = 4;
+
 // m <= rows, n <= vectors * kWidth; b of each part packed [count][vectors * kWidth] elements.
 template <class Step, int rows, int vectors, Layout layout>
 static void register_tile(int part_count, const TilePart* parts, int64_t row_step, int64_t k_step, float* c,
-                          int64_t c_stride, int m, int n, float scale, bool accumulate) {
+                          int64_t c_stride, int m, int n, float scale, bool accumulate, Lines asked) {
   Vec sum[rows][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; i++)
@@ -51,15 +54,22 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
   for (int p = 0; p < part_count; p++) {
     const int64_t count = parts[p].count;
     const float *a = parts[p].a, *b = parts[p].b;
-    for (int64_t k = 0; k < count; k++) {
-      Vec column[vectors];
+    for (int64_t k = 0; k < count;) {
+      const int64_t pause = count - k < kDepthsPerLine ? count : k + kDepthsPerLine;
+      if (asked.count > 0) {
+        __builtin_prefetch(*asked.at++, 0, 2);
+        asked.count--;
+      }
+      for (; k < pause; k++) {
+        Vec column[vectors];
 #pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
+        for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
 #pragma GCC unroll 16
-      for (int i = 0; i < rows; i++) {
-        const float* x = a_element<rows, layout>(a, row_step, k_step, i, k);
+        for (int i = 0; i < rows; i++) {
+          const float* x = a_element<rows, layout>(a, row_step, k_step, i, k);
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
+          for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
+        }
       }
     }
   }
@@ -78,13 +88,13 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
 
 template <class Step>
 static inline void any_packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride,
-                                   int m, int n, float scale, bool accumulate) {
+                                   int m, int n, float scale, bool accumulate, Lines asked) {
   constexpr Layout packed = Layout::packed;
   const auto run =
       rows == kTileRows
           ? (vectors == 2 ? register_tile<Step, kTileRows, 2, packed> : register_tile<Step, kTileRows, 1, packed>)
           : (vectors == 2 ? register_tile<Step, kShortRows, 2, packed> : register_tile<Step, kShortRows, 1, packed>);
-  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate);
+  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate, asked);
 }
 
 }  // namespace oneround::ONEROUND_ISA

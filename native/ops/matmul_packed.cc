@@ -126,7 +126,7 @@ void WorkerProducts::multiply(int64_t m, int64_t n, int64_t count, const float* 
       const int columns = static_cast<int>(std::min(width, n - j));
       if (bf16) {
         const TilePart part{units(reach.count), left.a, right};
-        kernels.bf16_tile(1, &part, tall, 2, to, c_stride, rows, columns, scale, accumulate);
+        kernels.bf16_tile(1, &part, tall, 2, to, c_stride, rows, columns, scale, accumulate, {});
       } else {
         kernels.tile(reach.count, left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns,
                      scale, accumulate);
