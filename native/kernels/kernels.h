@@ -21,16 +21,17 @@ struct Lines {
 
 struct Kernels {
   const char* name;
-  int tile_rows;     // rows of a register tile
-  int short_rows;    // rows of the tile for what is left over, and for factors of a small rank
+  int tile_rows;     // most rows of a register tile
+  int short_rows;    // fewest
   int vector_width;  // floats in a vector; a tile is 1 or 2 vectors wide
 
   // --- matrix products (matmul_tile.cc, pack.cc, dequantize.cc) ---
-  // c[i,j] (+)= scale * sum_k a[i,k] * b[k,j], i < m <= rows, j < n <= vectors * vector_width; rows is tile_rows or
-  // short_rows; one FMA chain over k, through all parts, per element.
+  // c[i,j] (+)= scale * sum_k a[i,k] * b[k,j], i < m <= rows, j < n <= vectors * vector_width, rows from short_rows to
+  // tile_rows; one FMA chain over k, through all parts, per element.
   void (*packed_tile)(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
                       float scale, bool accumulate, Lines asked);
-  // The same with a where it lies: a[i,k] at a[i*row_step + k*k_step], one of the steps 1.
+  // The same with a where it lies: a[i,k] at a[i*row_step + k*k_step], one of the steps 1; rows is tile_rows or
+  // short_rows.
   void (*tile)(int64_t count, const float* a, int64_t row_step, int64_t k_step, int rows, const float* b, int vectors,
                float* c, int64_t c_stride, int m, int n, float scale, bool accumulate);
   // out[k][i] = a[i,k] for i < m, 0 for m <= i < rows

@@ -54,24 +54,23 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
   for (int p = 0; p < part_count; p++) {
     const int64_t count = parts[p].count;
     const float *a = parts[p].a, *b = parts[p].b;
-    for (int64_t k = 0; k < count;) {
-      const int64_t pause = count - k < kDepthsPerLine ? count : k + kDepthsPerLine;
-      if (asked.count > 0) {
-        __builtin_prefetch(*asked.at++, 0, 2);
-        asked.count--;
-      }
-      for (; k < pause; k++) {
-        Vec column[vectors];
+    const auto step = [&](int64_t k) __attribute__((always_inline)) {
+      Vec column[vectors];
 #pragma GCC unroll 2
-        for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
+      for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
 #pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-          const float* x = a_element<rows, layout>(a, row_step, k_step, i, k);
+      for (int i = 0; i < rows; i++) {
+        const float* x = a_element<rows, layout>(a, row_step, k_step, i, k);
 #pragma GCC unroll 2
-          for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
-        }
+        for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
       }
+    };
+    int64_t k = 0;
+    for (; asked.count > 0 && k + kDepthsPerLine <= count; asked.count--) {
+      __builtin_prefetch(*asked.at++, 0, 2);
+      for (const int64_t pause = k + kDepthsPerLine; k < pause; k++) step(k);
     }
+    for (; k < count; k++) step(k);
   }
   constexpr int width = vectors * kWidth;
   if (m == rows && n == width) {
@@ -86,15 +85,23 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
     for (int j = 0; j < n; j++) c[i * c_stride + j] = edge[i * width + j];
 }
 
+// rows: kShortRows to `most`
+template <class Step, int vectors, int most = kTileRows>
+static inline void packed_tile_of_height(int count, const TilePart* parts, int rows, float* c, int64_t c_stride, int m,
+                                         int n, float scale, bool accumulate, Lines asked) {
+  if constexpr (most > kShortRows)
+    if (rows < most)
+      return packed_tile_of_height<Step, vectors, most - 1>(count, parts, rows, c, c_stride, m, n, scale, accumulate,
+                                                            asked);
+  register_tile<Step, most, vectors, Layout::packed>(count, parts, 1, most, c, c_stride, m, n, scale, accumulate,
+                                                     asked);
+}
+
 template <class Step>
 static inline void any_packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride,
                                    int m, int n, float scale, bool accumulate, Lines asked) {
-  constexpr Layout packed = Layout::packed;
-  const auto run =
-      rows == kTileRows
-          ? (vectors == 2 ? register_tile<Step, kTileRows, 2, packed> : register_tile<Step, kTileRows, 1, packed>)
-          : (vectors == 2 ? register_tile<Step, kShortRows, 2, packed> : register_tile<Step, kShortRows, 1, packed>);
-  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate, asked);
+  const auto run = vectors == 2 ? packed_tile_of_height<Step, 2> : packed_tile_of_height<Step, 1>;
+  run(count, parts, rows, c, c_stride, m, n, scale, accumulate, asked);
 }
 
 }  // namespace oneround::ONEROUND_ISA

@@ -11,7 +11,6 @@ namespace {
 // A core that keeps its rows finds its panels and its part of c in its own cache, but reads and packs all of b itself.
 // Where one depth of b has more bytes than these for each row of a, it is cheaper to read b once.
 constexpr int64_t kBytesForRow = 12;
-constexpr int64_t kFewestRows = 96;
 
 int64_t bytes_of_depth(const Part& part, const Output& output) {
   int64_t most = 0;
@@ -39,9 +38,7 @@ Division divide(const CpuContext& context, const Part& part, std::span<const Out
   int64_t bytes = 0;
   for (const Output& output : outputs) bytes += bytes_of_depth(part, output);
   Division d;
-  if (bytes <= kBytesForRow * part.rows)
-    for (int64_t parts = 2; parts <= threads && part.rows >= parts * kFewestRows; parts++)
-      if (threads % parts == 0) d.row_parts = parts;
+  if (bytes <= kBytesForRow * part.rows) d.row_parts = row_parts(context, part.rows);
   d.columns_at_once = threads / d.row_parts;
   int64_t chunks = 0;
   for (const Output& output : outputs) chunks += d.chunks(context.panels(output.n));
