@@ -161,13 +161,15 @@ void pack_chain(const CpuContext& context, const Chunk& chunk, const Chain& chai
   }
 }
 
-// What packing the chain for some columns will read; the factors that groups of rows have of their own are few.
-void ask_for_chain(const Chain& chain, const Columns& columns, RowsAhead& ahead) {
+// What packing the chain for some columns will read of operands that no cache of a core keeps from chunk to chunk.
+void ask_for_chain(const Part& part, const Chain& chain, const Columns& columns, RowsAhead& ahead) {
+  constexpr int64_t kKept = 1 << 20;
   const auto& [output, first, count] = columns;
   for (int l = 0; l < chain.count; l++) {
     const auto& [block, right, before] = chain.links[l];
-    if (right->each != nullptr) continue;
     const RowSource& b = right->b;
+    const int64_t rows = b.rows_are_columns ? output->n : part.lefts[static_cast<size_t>(right->left)].depth;
+    if (right->each != nullptr || rows * b.row_bytes <= kKept) continue;
     const Type type = static_cast<Type>(b.type);
     if (b.rows_are_columns)
       ahead.add(b, first, count, row_bytes(type, block->first), row_bytes(type, block->first + block->count));
@@ -252,9 +254,9 @@ void multiply_chunk(const CpuContext& context, const WorkerScratch& scratch, con
     const Chain following = next_chain(context, part, output, &block);
     RowsAhead ahead;
     if (following.count > 0)
-      ask_for_chain(following, mine, ahead);
+      ask_for_chain(part, following, mine, ahead);
     else if (next.output != nullptr)
-      ask_for_chain(next_chain(context, part, *next.output, &next_block), next, ahead);
+      ask_for_chain(part, next_chain(context, part, *next.output, &next_block), next, ahead);
     multiply_chain(context, chunk, chain, accumulate, ahead);
     accumulate = true;
     chain = following;
