@@ -36,7 +36,7 @@ static inline void write_tile(const Vec (&sum)[rows][vectors], float* c, int64_t
 }
 
 // Depths between two lines that a tile asks for: about the time in which memory sends one.
-constexpr int64_t kDepthsPerLine = 4;
+constexpr int64_t kDepthsPerLine = 2;
 
 // m <= rows, n <= vectors * kWidth; b of each part packed [count][vectors * kWidth] elements.
 template <class Step, int rows, int vectors, Layout layout>

@@ -1,5 +1,5 @@
-// Rows of a second operand are asked for, a few lines with each tile, so that they are at hand when they are packed next.
-// What a chunk takes of a row is too short for the processor's own reading ahead. Nothing is read or written.
+// Rows that are packed next are asked for, a few lines with each tile, so that they are at hand then. What a chunk or a
+// head takes of a row is too short for the processor's own reading ahead. Nothing is read or written.
 #pragma once
 
 #include "ops/cpu_context.h"
@@ -8,15 +8,22 @@ namespace oneround {
 
 class RowsAhead {
  public:
-  // Bytes [first, end) of rows [row, row + rows); b must stay where it is.
+  // Bytes [first, end) of rows [row, row + rows) The last piece added is asked for first.
   void add(const RowSource& b, int64_t row, int64_t rows, int64_t first, int64_t end) {
     if (count_ == kMostPieces || rows <= 0 || end <= first) return;
-    pieces_[count_++] = {&b, row, row + rows, first, end};
+    pieces_[count_++] = {b, row, row + rows, first, end};
     lines_ += rows * ((end - first + kLine - 1) / kLine);
   }
 
   // All lines are to be asked for in this many steps.
   void divide(int64_t steps) { at_once_ = steps > 0 ? std::min(kMostLines, (lines_ + steps - 1) / steps) : 0; }
+
+  // Instead: forgets what is left, and asks for so many lines a step.
+  void begin(int64_t lines) {
+    count_ = 0;
+    at_ = end_ = nullptr;
+    at_once_ = lines;
+  }
 
   // The lines of the next step; they stay until the one after.
   Lines next() {
@@ -30,10 +37,10 @@ class RowsAhead {
 
  private:
   static constexpr int kMostPieces = 8;
-  static constexpr int64_t kMostLines = kPairs / 4;  // a tile asks for one every four depths
+  static constexpr int64_t kMostLines = kPairs / 2;  // a tile asks for one every two depths
   static constexpr int64_t kLine = 64;
   struct Piece {
-    const RowSource* b;
+    RowSource b;
     int64_t row, end_row;
     int64_t first, end;
   };
@@ -41,7 +48,7 @@ class RowsAhead {
   bool next_row() {
     if (count_ == 0) return false;
     Piece& piece = pieces_[count_ - 1];
-    const uint8_t* const row = piece.b->row(piece.row);
+    const uint8_t* const row = piece.b.row(piece.row);
     at_ = row + piece.first;
     end_ = row + piece.end;
     if (++piece.row == piece.end_row) count_--;
