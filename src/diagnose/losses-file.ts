@@ -9,11 +9,10 @@ import { OneroundError } from '../errors.js'
 import type { Model } from '../model/open.js'
 import { writeAtomic } from '../run/atomic.js'
 import type { JobOptions } from '../train/job.js'
+import { readJson } from '../update/checked-json.js'
 import { adapterSha256 } from '../update/digest.js'
 import { LIMITS } from '../update/limits.js'
 import { type Plan, planSha256 } from '../update/plan.js'
-import { readText } from '../update/read-file.js'
-import { schemaError } from '../update/schema-error.js'
 import { LAMBDAS, lossAt } from './lambda.js'
 
 const MOST_BYTES = 64 * 1024
@@ -81,17 +80,7 @@ export async function writeLosses(file: string, message: LossesMessage): Promise
 
 /** Reads a message that may be hostile. */
 export async function readLosses(file: string): Promise<LossesMessage> {
-  const fix = 'Have the client make its message again and send it unchanged.'
-  const text = await readText(file, MOST_BYTES)
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new OneroundError('MALFORMED', `${file} is not JSON.`, { expected: 'a message of losses', fix, cause })
-  }
-  const result = schema.safeParse(json)
-  if (!result.success) throw schemaError(file, result.error.issues, json, fix)
-  return result.data
+  return readJson(file, MOST_BYTES, schema, 'Have the client make its message again and send it unchanged.')
 }
 
 /** Before anything is averaged: one plan, one aggregate, known clients, each once, nothing stated that is not shared. */

@@ -1,7 +1,6 @@
 /** items/ARM.json of a run folder: each client's held-out losses, example by example. */
 import { z } from 'zod'
-import { OneroundError } from '../errors.js'
-import { readText } from '../update/read-file.js'
+import { readJson } from '../update/checked-json.js'
 import type { ItemLosses } from './judge.js'
 
 /** Millions of examples; a number takes about twenty bytes. */
@@ -16,14 +15,5 @@ const schema = z.record(
 
 /** @throws OneroundError MALFORMED, NOT_FOUND */
 export async function readItems(file: string): Promise<Record<string, ItemLosses>> {
-  const text = await readText(file, MOST_BYTES)
-  try {
-    return schema.parse(JSON.parse(text))
-  } catch (cause) {
-    throw new OneroundError('MALFORMED', `${file} does not hold held-out losses.`, {
-      expected: 'by client: losses and tokens, lists of equal length',
-      fix: 'Delete that file and run simulate with --resume: it judges the arm again.',
-      cause,
-    })
-  }
+  return readJson(file, MOST_BYTES, schema, 'Delete that file and run simulate with --resume: it judges the arm again.')
 }

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { OneroundError } from '../errors.js'
 import { readSafetensors, type SafetensorsTensor, serializeSafetensors } from '../model/safetensors.js'
 import { writeAtomic } from '../run/atomic.js'
+import { checkJson, jsonOf } from '../update/checked-json.js'
 import type { EvaluationRecord, EvaluationState } from './evaluations.js'
 import type { TrainingSession } from './session.js'
 
@@ -148,16 +149,8 @@ const recordSchema = z.array(z.strictObject({ step: z.number().int().min(1), los
 
 function recordsOf(text: string | undefined, file: string, fix: string): EvaluationRecord[] {
   if (text === undefined) return []
-  try {
-    return recordSchema.parse(JSON.parse(text))
-  } catch (cause) {
-    throw new OneroundError('MALFORMED', `The checkpoint ${file} has no valid evaluations.`, {
-      found: text.slice(0, 80),
-      expected: 'a list of step, loss and best',
-      fix,
-      cause,
-    })
-  }
+  const source = `The checkpoint ${file}, evaluations`
+  return checkJson(recordSchema, jsonOf(text, source, fix), source, fix)
 }
 
 /** Removes a checkpoint whose result is safe. */

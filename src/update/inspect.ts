@@ -9,6 +9,7 @@ import { readSafetensorsHeader } from '../model/safetensors.js'
 import { isRunFolder, readRun } from '../run/folder.js'
 import { readMetrics } from '../run/metrics.js'
 import { fileError } from '../text/bounded-file.js'
+import { jsonOf } from './checked-json.js'
 import { checkUpdate } from './checks.js'
 import { decodeUpdate, ENDINGS } from './decode.js'
 import type { LeavingField } from './describe.js'
@@ -144,17 +145,7 @@ function tensorText(shape: readonly number[], bytes: Uint8Array): string {
 
 async function inspectJson(path: string): Promise<Inspection> {
   if ([PEFT_SEAL, DENSE_FILES[0]].includes(basename(path))) return inspectAdapter(join(path, '..'))
-  const text = await readText(path, LIMITS.planBytes)
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new OneroundError('MALFORMED', `${path} is not JSON.`, {
-      expected: 'a plan or a receipt',
-      fix: 'Give a file that oneround wrote.',
-      cause,
-    })
-  }
+  const json = jsonOf(await readText(path, LIMITS.planBytes), path, 'Give a plan or a receipt that oneround wrote.')
   if (typeof json === 'object' && json !== null && 'receipt' in json) {
     return {
       kind: 'receipt',

@@ -3,11 +3,11 @@ import { OneroundError } from '../errors.js'
 import { writeAtomic } from '../run/atomic.js'
 import { sha256Of } from '../text/digest.js'
 import { canonicalJson } from './canonical.js'
+import { checkJson, jsonOf } from './checked-json.js'
 import { decayTable, resolveLayers, updateCount } from './layers.js'
 import { LIMITS } from './limits.js'
 import { METHOD_OF, type Method, type Plan, planSchema } from './plan-schema.js'
 import { readText } from './read-file.js'
-import { schemaError } from './schema-error.js'
 import { checkStrategy } from './strategy-checks.js'
 
 export { type LinearLayer, resolveLayers } from './layers.js'
@@ -30,10 +30,7 @@ const FIX = 'Correct the plan, or make a new one with: oneround plan.'
 
 /** Checks a plan, given as JSON text or as parsed JSON, and fills in defaults. What is not built is refused by name. */
 export function parsePlan(json: unknown, source = 'The plan'): Plan {
-  const value = typeof json === 'string' ? parseText(json, source) : json
-  const result = planSchema.safeParse(value)
-  if (!result.success) throw schemaError(source, result.error.issues, value, FIX)
-  const plan = result.data
+  const plan = checkJson(planSchema, typeof json === 'string' ? jsonOf(json, source, FIX) : json, source, FIX)
   checkKind(plan, source)
   checkOptimizer(plan, source)
   checkLayers(plan, source)
@@ -63,19 +60,6 @@ export function planText(plan: Plan): string {
 /** SHA-256 of the plan's canonical JSON, in hexadecimal: layout and order of the file change nothing. */
 export function planSha256(plan: Plan): string {
   return sha256Of(canonicalJson(plan))
-}
-
-function parseText(text: string, source: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (cause) {
-    throw new OneroundError('MALFORMED', `${source} is not JSON.`, {
-      found: text.slice(0, 60),
-      expected: 'the JSON of a plan',
-      fix: FIX,
-      cause,
-    })
-  }
 }
 
 function checkOptimizer({ train }: Plan, source: string): void {

@@ -1,15 +1,15 @@
 /** The receipt: what a client keeps about an update it made. It stays at the client. */
 import { z } from 'zod'
-import { OneroundError } from '../errors.js'
 import { writeAtomic } from '../run/atomic.js'
 import { packageVersion } from '../run/environment.js'
 import { stemOf } from './beside.js'
+import { checkJson, readJson } from './checked-json.js'
 import { LIMITS } from './limits.js'
 import { clientName, type Plan } from './plan-schema.js'
-import { readText } from './read-file.js'
-import { schemaError } from './schema-error.js'
 import { STATISTICS, type StatisticKind } from './statistic.js'
 import type { Update } from './update.js'
+
+const FIX = 'Keep receipts as train wrote them.'
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const schema = z.strictObject({
@@ -97,22 +97,9 @@ export async function writeReceipt(file: string, receipt: Receipt): Promise<void
 }
 
 export function parseReceipt(json: unknown, source: string): Receipt {
-  const result = schema.safeParse(json)
-  if (!result.success) throw schemaError(source, result.error.issues, json, 'Keep receipts as train wrote them.')
-  return result.data
+  return checkJson(schema, json, source, FIX)
 }
 
 export async function readReceipt(file: string): Promise<Receipt> {
-  const text = await readText(file, LIMITS.receiptBytes)
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new OneroundError('MALFORMED', `${file} is not JSON.`, {
-      expected: 'a receipt',
-      fix: 'Keep receipts as train wrote them.',
-      cause,
-    })
-  }
-  return parseReceipt(json, file)
+  return readJson(file, LIMITS.receiptBytes, schema, FIX)
 }

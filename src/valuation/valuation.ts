@@ -1,9 +1,10 @@
 /** What clients are worth, as it is told and kept: valuation.json. */
 import { z } from 'zod'
 import { writeAtomic } from '../run/atomic.js'
+import { checkJson, readJson } from '../update/checked-json.js'
 import { LIMITS } from '../update/limits.js'
-import { readText } from '../update/read-file.js'
-import { schemaError } from '../update/schema-error.js'
+
+const FIX = 'Value the run again: oneround value.'
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
 const number = z.number()
@@ -78,23 +79,10 @@ export type ClientValue = Valuation['clients'][number]
 export type Finding = Valuation['findings'][number]
 
 export async function writeValuation(file: string, valuation: Valuation): Promise<void> {
-  await writeAtomic(file, `${JSON.stringify(checked(valuation, file), undefined, 2)}\n`)
+  await writeAtomic(file, `${JSON.stringify(checkJson(valuationSchema, valuation, file, FIX), undefined, 2)}\n`)
 }
 
 /** @throws OneroundError NOT_FOUND, MALFORMED */
 export async function readValuation(file: string): Promise<Valuation> {
-  const text = await readText(file, LIMITS.receiptBytes)
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    value = text.slice(0, 60)
-  }
-  return checked(value, file)
-}
-
-function checked(value: unknown, file: string): Valuation {
-  const parsed = valuationSchema.safeParse(value)
-  if (parsed.success) return parsed.data
-  throw schemaError(file, parsed.error.issues, value, 'Value the run again: oneround value.')
+  return readJson(file, LIMITS.receiptBytes, valuationSchema, FIX)
 }

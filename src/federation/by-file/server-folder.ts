@@ -10,9 +10,9 @@ import type { Adapter } from '../../adapter/adapter.js'
 import { loadAdapter } from '../../adapter/folder.js'
 import { OneroundError } from '../../errors.js'
 import { writeAtomic } from '../../run/atomic.js'
+import { readJson } from '../../update/checked-json.js'
 import { LIMITS } from '../../update/limits.js'
 import { type Plan, planSha256 } from '../../update/plan.js'
-import { readText } from '../../update/read-file.js'
 import type { ServerState } from '../strategies/strategy.js'
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
@@ -45,6 +45,7 @@ interface ServerStep {
 }
 
 const STATE_FILE = 'state.json'
+const FIX = 'Keep what aggregate --server wrote unchanged, or close the round before it again.'
 
 /** Writes one step; state.json comes last, so that half of it is none. */
 export async function writeStep(folder: string, name: string, plan: Plan, step: ServerStep): Promise<void> {
@@ -66,13 +67,11 @@ export async function readStepState(
   plan: Plan,
 ): Promise<{ startSha256: string; names: string[]; clients: Counted | undefined }> {
   const file = join(folder, name, STATE_FILE)
-  const text = await readText(file, LIMITS.planBytes)
-  const parsed = schema.safeParse(jsonOf(text, file))
-  if (!parsed.success) throw malformed(file, parsed.error.issues[0]?.message ?? 'unknown fields')
-  const { start, adapters, clients } = parsed.data
-  if (parsed.data.plan !== planSha256(plan)) {
+  const state = await readJson(file, LIMITS.planBytes, schema, FIX)
+  const { start, adapters, clients } = state
+  if (state.plan !== planSha256(plan)) {
     throw new OneroundError('MISMATCH', `${file} belongs to another plan.`, {
-      found: `plan ${parsed.data.plan}`,
+      found: `plan ${state.plan}`,
       expected: `plan ${planSha256(plan)}`,
       fix: 'Give each federation a server folder of its own (--server).',
     })
@@ -95,20 +94,4 @@ export async function stepsIn(folder: string, prefix: string): Promise<number[]>
     return match && existsSync(join(folder, name, STATE_FILE)) ? [Number(match[1])] : []
   })
   return numbers.sort((x, y) => x - y)
-}
-
-function jsonOf(text: string, file: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw malformed(file, 'no JSON')
-  }
-}
-
-function malformed(file: string, found: string): OneroundError {
-  return new OneroundError('MALFORMED', `${file} is not what a server keeps: ${found}.`, {
-    found,
-    expected: 'what aggregate --server wrote, unchanged',
-    fix: 'Close the round before it again.',
-  })
 }
