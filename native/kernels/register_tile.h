@@ -85,23 +85,19 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
     for (int j = 0; j < n; j++) c[i * c_stride + j] = edge[i * width + j];
 }
 
-// rows: kShortRows to `most`
+// The tile of `rows` rows, kShortRows to `most`.
 template <class Step, int vectors, int most = kTileRows>
-static inline void packed_tile_of_height(int count, const TilePart* parts, int rows, float* c, int64_t c_stride, int m,
-                                         int n, float scale, bool accumulate, Lines asked) {
+static inline auto packed_tile_of(int rows) {
   if constexpr (most > kShortRows)
-    if (rows < most)
-      return packed_tile_of_height<Step, vectors, most - 1>(count, parts, rows, c, c_stride, m, n, scale, accumulate,
-                                                            asked);
-  register_tile<Step, most, vectors, Layout::packed>(count, parts, 1, most, c, c_stride, m, n, scale, accumulate,
-                                                     asked);
+    if (rows < most) return packed_tile_of<Step, vectors, most - 1>(rows);
+  return &register_tile<Step, most, vectors, Layout::packed>;
 }
 
 template <class Step>
 static inline void any_packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride,
                                    int m, int n, float scale, bool accumulate, Lines asked) {
-  const auto run = vectors == 2 ? packed_tile_of_height<Step, 2> : packed_tile_of_height<Step, 1>;
-  run(count, parts, rows, c, c_stride, m, n, scale, accumulate, asked);
+  const auto run = vectors == 2 ? packed_tile_of<Step, 2>(rows) : packed_tile_of<Step, 1>(rows);
+  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate, asked);
 }
 
 }  // namespace oneround::ONEROUND_ISA

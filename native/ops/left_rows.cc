@@ -74,7 +74,8 @@ Part rows_from(CpuContext& context, int64_t m, int64_t first, std::span<const Le
   for (int64_t g = 0; g < groups.count; g++) {
     const RowGroup& group = groups.data == nullptr ? all : groups.data[g];
     const int64_t end = group.first + group.count, from = std::max(first, group.first);
-    if (end > from && add_panels(context, part, most, from, end - from, static_cast<int>(g), shares) < end - from) break;
+    if (end > from && add_panels(context, part, most, from, end - from, static_cast<int>(g), shares) < end - from)
+      break;
   }
   return part;
 }

@@ -126,8 +126,7 @@ void run_turned(const Tiles& tiles, const TilePart* parts, const RowPanel& panel
                 Lines asked) {
   constexpr int kMostRows = 16;
   float sums[kMostRows * kMaxWidth];
-  tiles.run(tiles.links, parts, panel.height, tiles.vectors, sums, kMaxWidth, panel.rows, n, tiles.scale, false,
-            asked);
+  tiles.run(tiles.links, parts, panel.height, tiles.vectors, sums, kMaxWidth, panel.rows, n, tiles.scale, false, asked);
   for (int j = 0; j < n; j++)
     for (int i = 0; i < panel.rows; i++) {
       float& to = c[j * c_stride + i];
