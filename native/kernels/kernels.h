@@ -13,10 +13,11 @@ struct TilePart {
   const float* b;  // [count][vectors * vector_width]
 };
 
-// Lines of memory that are asked for meanwhile, a few depths apart; as many as there are depths for.
+// Lines of memory that are asked for meanwhile, one every few depths; as many as there are depths for.
 struct Lines {
   int64_t count = 0;
   const uint8_t* const* at = nullptr;
+  int64_t every = 1;
 };
 
 struct Kernels {

@@ -35,9 +35,6 @@ static inline void write_tile(const Vec (&sum)[rows][vectors], float* c, int64_t
     }
 }
 
-// Depths between two lines that a tile asks for: about the time in which memory sends one.
-constexpr int64_t kDepthsPerLine = 2;
-
 // m <= rows, n <= vectors * kWidth; b of each part packed [count][vectors * kWidth] elements.
 template <class Step, int rows, int vectors, Layout layout>
 static void register_tile(int part_count, const TilePart* parts, int64_t row_step, int64_t k_step, float* c,
@@ -66,9 +63,9 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
       }
     };
     int64_t k = 0;
-    for (; asked.count > 0 && k + kDepthsPerLine <= count; asked.count--) {
+    for (; asked.count > 0 && k + asked.every <= count; asked.count--) {
       __builtin_prefetch(*asked.at++, 0, 2);
-      for (const int64_t pause = k + kDepthsPerLine; k < pause; k++) step(k);
+      for (const int64_t pause = k + asked.every; k < pause; k++) step(k);
     }
     for (; k < count; k++) step(k);
   }

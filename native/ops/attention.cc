@@ -76,7 +76,7 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
     products.pack_panels(rows_of(vs), 0, length, 0, dim, scratch.v_rows);
     for (int64_t first = 0; first < length; first += kQueryBlock) {
       const int64_t queries = std::min(kQueryBlock, length - first), keys = first + queries;
-      ahead.begin(kLinesAtOnce);
+      ahead.begin(kLinesAtOnce, kDepthsPerLine);
       ask_for_next_block(ahead, q.slice_rows(segment.first, length), head, dim, first);
       products.multiply(queries, keys, dim, qs.row(first), qs.stride, 1, scratch.k_columns, dim, scratch.scores,
                         scratch.score_stride, scale, false, {Causal::Cut::columns, first});

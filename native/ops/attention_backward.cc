@@ -89,7 +89,7 @@ void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matr
       head.d_q = part(d_q, h);
       for (int64_t first = 0; first < length; first += kQueryBlock) {
         const int64_t queries = std::min(kQueryBlock, length - first);
-        ahead.begin(kLinesAtOnce);
+        ahead.begin(kLinesAtOnce, kDepthsPerLine);
         ask_for_next_block(ahead, d_y.slice_rows(segment.first, length), h, dim, first);
         ask_for_next_block(ahead, q.slice_rows(segment.first, length), h, dim, first);
         ahead.add(rows_of(head.y), first, queries, 0, dim * 4);

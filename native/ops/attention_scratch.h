@@ -29,8 +29,8 @@ inline void ask_for_next_block(RowsAhead& ahead, const Matrix& m, int64_t head, 
     ahead.add(rows_of(m), next, std::min(kQueryBlock, m.rows - next), column * 4, (column + dim) * 4);
 }
 
-// Lines that a tile of a head's depth has time for.
-constexpr int64_t kLinesAtOnce = 16;
+// Tiles are small here: they ask for lines twice as fast as those of large products.
+constexpr int64_t kLinesAtOnce = 16, kDepthsPerLine = 2;
 
 // The first key that a query sees.
 inline int64_t first_key(int64_t query, int64_t window) {

@@ -210,6 +210,9 @@ void multiply_tile(const Chunk& chunk, const Tiles& tiles, const RowPanel& panel
               tiles.scale, tiles.accumulate, asked);
 }
 
+// Packed rows of a chain and what is asked for meanwhile, of which a second-level cache of 1 MiB keeps both.
+constexpr int64_t kStaysNear = 700 << 10;
+
 void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& chain, bool accumulate,
                     RowsAhead& ahead) {
   const bool grouped =
@@ -218,7 +221,10 @@ void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& 
   const Tiles tiles = tiles_of(context, chunk, chain, accumulate);
   const RowPanel* panels = context.row_panels.data();
   const int64_t column_panels = (chunk.count + chunk.width - 1) / chunk.width;
-  ahead.divide((chunk.end_panel - chunk.first_panel) * column_panels);
+  const RowPanel &first_rows = panels[chunk.first_panel], &last_rows = panels[chunk.end_panel - 1];
+  const int64_t padded = last_rows.packed + last_rows.height - first_rows.packed;
+  if (padded * chain.units * 4 + ahead.bytes() <= kStaysNear)
+    ahead.divide((chunk.end_panel - chunk.first_panel) * column_panels);
   const auto tile = [&](int64_t panel, int64_t p) { multiply_tile(chunk, tiles, panels[panel], p, ahead.next()); };
   for (int64_t from = chunk.first_panel, until; from < chunk.end_panel; from = until) {
     const int group = context.row_panels[static_cast<size_t>(from)].group;

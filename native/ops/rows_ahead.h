@@ -15,14 +15,17 @@ class RowsAhead {
     lines_ += rows * ((end - first + kLine - 1) / kLine);
   }
 
+  int64_t bytes() const { return lines_ * kLine; }
+
   // All lines are to be asked for in this many steps.
   void divide(int64_t steps) { at_once_ = steps > 0 ? std::min(kMostLines, (lines_ + steps - 1) / steps) : 0; }
 
-  // Instead: forgets what is left, and asks for so many lines a step.
-  void begin(int64_t lines) {
+  // Instead: forgets what is left, and asks for so many lines a step, one every `every` depths.
+  void begin(int64_t lines, int64_t every) {
     count_ = 0;
     at_ = end_ = nullptr;
     at_once_ = lines;
+    every_ = every;
   }
 
   // The lines of the next step; they stay until the one after.
@@ -32,12 +35,14 @@ class RowsAhead {
       asked_[n++] = at_;
       at_ += kLine;
     }
-    return {n, asked_};
+    return {n, asked_, every_};
   }
 
  private:
   static constexpr int kMostPieces = 8;
-  static constexpr int64_t kMostLines = kPairs / 2;  // a tile asks for one every two depths
+  // What memory delivers meanwhile; asked for faster, the lines keep the tile waiting.
+  static constexpr int64_t kDepthsPerLine = 4;
+  static constexpr int64_t kMostLines = kPairs / kDepthsPerLine;
   static constexpr int64_t kLine = 64;
   struct Piece {
     RowSource b;
@@ -57,7 +62,7 @@ class RowsAhead {
 
   Piece pieces_[kMostPieces];
   int count_ = 0;
-  int64_t lines_ = 0, at_once_ = 0;
+  int64_t lines_ = 0, at_once_ = 0, every_ = kDepthsPerLine;
   const uint8_t* at_ = nullptr;   // the next line
   const uint8_t* end_ = nullptr;  // of its row
   const uint8_t* asked_[kMostLines];
