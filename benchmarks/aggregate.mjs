@@ -14,54 +14,16 @@ import { averageFiles } from '../dist/aggregate/file-mean.js'
 import { gram } from '../dist/aggregate/gram.js'
 import { readUpdate } from '../dist/update/update.js'
 import { smolPlan, smolUpdate } from './aggregate-data.mjs'
+import { oneThread, svdRows, svdTimes } from './aggregate-svd.mjs'
 import { percentiles } from './percentiles.mjs'
+import { measure } from './processes.mjs'
 
 const flower = fileURLToPath(new URL('../../shared/peers/flower_aggregate.py', import.meta.url))
-
-/**
- * numpy's SVD of every dense dW = sum p_i s B_i A_i, cut to rank 16; prints seconds of sums and of SVDs. Processor time on
- * one BLAS thread: on a busy machine several of them spin for each other, and wall times flatter whoever has fewer.
- */
-const numpySvd = `
-import json, sys, time
-import numpy as np
-blocks, clients, rank = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-kinds = [(576,576),(576,192),(576,192),(576,576),(576,1536),(576,1536),(1536,576)]
-rng = np.random.default_rng(0)
-sums = svds = 0.0
-for _ in range(blocks):
-    for i, o in kinds:
-        A = rng.standard_normal((clients, rank, i), dtype=np.float32) * np.float32(0.02)
-        B = rng.standard_normal((clients, o, rank), dtype=np.float32) * np.float32(0.002)
-        t = time.process_time()
-        W = np.concatenate(list(B), 1) @ np.concatenate(list(A), 0)
-        sums += time.process_time() - t
-        t = time.process_time()
-        u, s, vt = np.linalg.svd(W, full_matrices=False)
-        b = u[:, :16] * np.sqrt(s[:16]); a = np.sqrt(s[:16])[:, None] * vt[:16]
-        svds += time.process_time() - t
-print(json.dumps(dict(sums=sums, svds=svds)))
-`
-
-/** Processor seconds of this process, all threads. */
-const processorSeconds = async (work) => {
-  const before = process.cpuUsage()
-  await work()
-  const { user, system } = process.cpuUsage(before)
-  return (user + system) / 1e6
-}
 
 const seconds = async (work) => {
   const began = performance.now()
   await work()
   return (performance.now() - began) / 1000
-}
-
-function python(program, args) {
-  const env = { ...process.env, OPENBLAS_NUM_THREADS: '1' }
-  const result = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 26, env })
-  if (result.status !== 0) throw new Error(`${program} ${args[0]} failed:\n${result.error ?? result.stderr}`)
-  return JSON.parse(result.stdout.trimEnd().split('\n').at(-1))
 }
 
 /** Bytes a second that all threads together can read from memory: each compares two equal pieces of 128 MiB. */
@@ -125,7 +87,7 @@ export async function run({ emit, flag, has }) {
         const bandwidth = await readBandwidth(threads)
         const own = bytes / (await seconds(() => averageFiles(plan, files, { threads })))
         const theirs = peer
-          ? python(peer, [flower, join(place, 'peft', 'adapter_model.safetensors'), String(clients)]).gb_per_s * 1e9
+          ? measure(peer, [flower, join(place, 'peft', 'adapter_model.safetensors'), clients], oneThread).gb_per_s * 1e9
           : Number.NaN
         return { own, bandwidth, theirs }
       })
@@ -184,52 +146,9 @@ export async function run({ emit, flag, has }) {
       for (const count of [...new Set([10, clients])]) {
         const aggregator = await openAggregator(part, undefined, { threads })
         for (let i = 0; i < count; i++) await aggregator.add(smolUpdate(part, i))
-        const all = await repeat(async () => {
-          let own = 0
-          const cpu = await processorSeconds(async () => {
-            own = await seconds(() => aggregator.finish({ method: 'svd', rank: 16 }))
-          })
-          const theirs = peer
-            ? python(peer, ['-c', numpySvd, String(blocks), String(count), '8'])
-            : { sums: Number.NaN, svds: Number.NaN }
-          return { own, cpu, ...theirs }
-        })
-        report(
-          'svd to rank 16',
-          's',
-          partShape(count),
-          'oneround',
-          all.map(({ own }) => own),
-        )
-        report(
-          'svd to rank 16, processor time',
-          's',
-          partShape(count),
-          'oneround',
-          all.map(({ cpu }) => cpu),
-        )
-        if (!peer) continue
-        report(
-          'svd to rank 16, dense sums, processor time',
-          's',
-          partShape(count),
-          'numpy',
-          all.map(({ sums }) => sums),
-        )
-        report(
-          'svd to rank 16, SVDs, processor time',
-          's',
-          partShape(count),
-          'numpy',
-          all.map(({ svds }) => svds),
-        )
-        report(
-          'svd to rank 16, processor time, ratio to SVDs alone',
-          'numpy / oneround',
-          partShape(count),
-          'both',
-          all.map((x) => x.svds / x.cpu),
-        )
+        const all = await repeat(() => svdTimes(aggregator, { peer, blocks, clients: count }))
+        for (const row of svdRows(all, peer !== undefined))
+          report(row.what, row.unit, partShape(count), row.provider, row.values)
       }
     }
 

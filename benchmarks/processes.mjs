@@ -10,8 +10,8 @@ export const model = 'models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gg
 export const data = 'data/gsm8k/train.jsonl'
 
 /** Runs a program and reads its last line as JSON; what it says on stderr is shown if it fails. */
-export function measure(program, args) {
-  const result = spawnSync(program, args.map(String), { encoding: 'utf8', maxBuffer: 1 << 26 })
+export function measure(program, args, env = process.env) {
+  const result = spawnSync(program, args.map(String), { encoding: 'utf8', maxBuffer: 1 << 26, env })
   if (result.status !== 0) throw new Error(`${program} ${args.join(' ')} failed:\n${result.error ?? result.stderr}`)
   return JSON.parse(result.stdout.trimEnd().split('\n').at(-1))
 }

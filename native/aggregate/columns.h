@@ -17,6 +17,14 @@ struct Columns {
 
   Columns() = default;
   Columns(size_t rows_, size_t cols_) : rows(rows_), cols(cols_), data(rows_ * cols_, 0.0) {}
+  // Of numbers that are still to be written.
+  static Columns undefined(size_t rows, size_t cols) {
+    Columns result;
+    result.rows = rows;
+    result.cols = cols;
+    result.data.resize(rows * cols);
+    return result;
+  }
   double* col(size_t j) { return data.data() + j * rows; }
   const double* col(size_t j) const { return data.data() + j * rows; }
   double& at(size_t i, size_t j) { return data[j * rows + i]; }

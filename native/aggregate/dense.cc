@@ -11,6 +11,7 @@
 #include "aggregate/panels.h"
 #include "aggregate/products.h"
 #include "aggregate/svd.h"
+#include "engine/scratch.h"
 
 namespace oneround::aggregate {
 namespace {
@@ -30,9 +31,9 @@ double squared_norm(std::span<const float> values) {
 }
 
 // [rows, cols] row-major -> [cols, rows]
-std::vector<float> transposed(std::span<const float> values, size_t rows, size_t cols) {
+Scratch<float> transposed(std::span<const float> values, size_t rows, size_t cols) {
   constexpr size_t kBlock = 32;
-  std::vector<float> result(values.size());
+  Scratch<float> result(values.size());
   for (size_t i0 = 0; i0 < rows; i0 += kBlock) {
     for (size_t j0 = 0; j0 < cols; j0 += kBlock) {
       for (size_t i = i0; i < std::min(rows, i0 + kBlock); ++i) {
@@ -76,28 +77,39 @@ struct Directions {
 
 // W x, [rows, m], for W [rows, cols] row-major and x [cols, m].
 Columns products_with(std::span<const float> w, size_t rows, const Columns& x) {
-  const size_t cols = x.rows, step = static_cast<size_t>(kernels().product_rows);
-  Panels right(cols, x.cols);
-  for (size_t j = 0; j < x.cols; ++j) right.set_column(j, x.col(j));
-  Columns result(rows, x.cols), some(cols, step), products(x.cols, step);
+  const size_t cols = x.rows, step = 4 * static_cast<size_t>(kernels().product_columns);
+  Panels turned(cols, step);
+  Columns result = Columns::undefined(rows, x.cols);
+  Scratch<double> row(cols);
   for (size_t first = 0; first < rows; first += step) {
     const size_t count = std::min(step, rows - first);
-    for (size_t i = 0; i < count; ++i) std::copy_n(w.data() + (first + i) * cols, cols, some.col(i));
-    multiply_transposed(right, some, cols, &products);
-    for (size_t i = 0; i < count; ++i)
-      for (size_t j = 0; j < x.cols; ++j) result.at(first + i, j) = products.at(j, i);
+    for (size_t i = 0; i < count; ++i) {
+      std::copy_n(w.data() + (first + i) * cols, cols, row.data());
+      turned.set_column(i, row.data());
+    }
+    Columns some = Columns::undefined(count, x.cols);
+    multiply_transposed(turned, x, cols, &some);
+    for (size_t j = 0; j < x.cols; ++j) std::copy_n(some.col(j), count, result.col(j) + first);
+  }
+  return result;
+}
+
+Columns whole(const Panels& symmetric) {
+  Columns result = Columns::undefined(symmetric.depth(), symmetric.depth());
+  for (size_t j = 0; j < result.cols; ++j) {
+    for (size_t i = 0; i < result.rows; ++i) result.at(i, j) = symmetric.at(i, j);
   }
   return result;
 }
 
 Status few_directions(std::span<const float> tall, size_t rows, size_t cols, size_t count, Directions* d,
                       const std::atomic<bool>& abort) {
-  Columns gram(cols, cols);
+  Panels gram(cols, cols);
   if (!column_gram(tall, rows, cols, &gram, abort)) return aborted();
   std::vector<double> squares;
   bool found = false;
   Status status = krylov_eigenpairs(gram, count, &found, &squares, &d->small, abort);
-  if (status.is_ok() && !found) status = largest_eigenpairs(std::move(gram), count, &squares, &d->small, abort);
+  if (status.is_ok() && !found) status = largest_eigenpairs(whole(gram), count, &squares, &d->small, abort);
   if (!status.is_ok()) return status;
   d->large = products_with(tall, rows, d->small);
   d->values.resize(d->small.cols);
@@ -164,16 +176,19 @@ Status dense_sum(size_t in, size_t out, std::span<const Factors> factors, std::s
 
 Status factorize_dense(size_t in, size_t out, std::span<const float> values, size_t max_rank, double tolerance,
                        FactorizedDense* result, const std::atomic<bool>& abort) {
-  if (!std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); })) {
+  if (!is_wide(in, out)) return factorize_tall(in, out, values, max_rank, tolerance, result, abort);
+  return factorize_tall(in, out, transposed(values, out, in), max_rank, tolerance, result, abort);
+}
+
+Status factorize_tall(size_t in, size_t out, std::span<const float> tall, size_t max_rank, double tolerance,
+                      FactorizedDense* result, const std::atomic<bool>& abort) {
+  const double total = squared_norm(tall);
+  // Squares of f32 numbers do not overflow in double: their sum is finite exactly where all of them are.
+  if (!std::isfinite(total))
     return Status::error(Code::numeric, "the sum holds a value that is not finite", "Check the updates.");
-  }
-  const double total = squared_norm(values);
   result->norm = std::sqrt(total);
   if (total == 0) return Status::ok();
-  // Work on the matrix that stands: at least as many rows as columns.
-  const bool wide = in > out;
-  const std::vector<float> turned = wide ? transposed(values, out, in) : std::vector<float>();
-  const std::span<const float> tall = wide ? std::span<const float>(turned) : values;
+  const bool wide = is_wide(in, out);
   const size_t rows = std::max(in, out), cols = std::min(in, out);
   const size_t count = std::min(max_rank, cols);
   Directions d;

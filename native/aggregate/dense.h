@@ -28,4 +28,11 @@ struct FactorizedDense {
 Status factorize_dense(size_t in, size_t out, std::span<const float> values, size_t max_rank, double tolerance,
                        FactorizedDense* result, const std::atomic<bool>& abort);
 
+// The same of a matrix that is given as it stands, with at least as many rows as columns: turned to [in, out] where
+// is_wide(in, out).
+Status factorize_tall(size_t in, size_t out, std::span<const float> tall, size_t max_rank, double tolerance,
+                      FactorizedDense* result, const std::atomic<bool>& abort);
+
+inline bool is_wide(size_t in, size_t out) { return in > out; }
+
 }  // namespace oneround::aggregate

@@ -83,30 +83,14 @@ bool tridiagonalise(Columns* m, Tridiagonal* t, const std::atomic<bool>& abort) 
   return true;
 }
 
-// Shifts that are tried at a time: each chain of divisions waits for itself, so several go side by side.
-constexpr size_t kShifts = 8;
-
-// counts[s]: how many eigenvalues lie above x[s] (Sturm's sequence).
-void count_above(const Tridiagonal& t, const double* x, double tiny, size_t* counts) {
-  double pivot[kShifts], above[kShifts];
-  std::fill_n(pivot, kShifts, 1.0);
-  std::fill_n(above, kShifts, 0.0);
-  for (size_t i = 0; i < t.diagonal.size(); ++i) {
-    const double coupling = i == 0 ? 0 : t.below[i - 1] * t.below[i - 1];
-    for (size_t s = 0; s < kShifts; ++s) {
-      const double next = t.diagonal[i] - x[s] - coupling / pivot[s];
-      pivot[s] = std::fabs(next) < tiny ? -tiny : next;
-      above[s] += pivot[s] > 0 ? 1.0 : 0.0;
-    }
-  }
-  for (size_t s = 0; s < kShifts; ++s) counts[s] = static_cast<size_t>(above[s]);
-}
+// Shifts that are tried at a time.
+constexpr size_t kShifts = kSturmShifts;
 
 // The eigenvalues first, .., first + kShifts - 1 in descending order, all between low and high.
 // To double precision each, or to a hundredth of it in `scale`, which is where the matrix itself ends.
-void bisect(const Tridiagonal& t, size_t first, double low, double high, double scale, double tiny, double* values) {
-  double lows[kShifts], highs[kShifts], middles[kShifts];
-  size_t counts[kShifts];
+void bisect(const Tridiagonal& t, const std::vector<double>& couplings, size_t first, double low, double high,
+            double scale, double tiny, double* values) {
+  double lows[kShifts], highs[kShifts], middles[kShifts], counts[kShifts];
   std::fill_n(lows, kShifts, low);
   std::fill_n(highs, kShifts, high);
   for (int step = 0; step < 120; ++step) {
@@ -117,8 +101,9 @@ void bisect(const Tridiagonal& t, size_t first, double low, double high, double 
       narrow = narrow && highs[s] - lows[s] <= 2 * kEpsilon * size;
     }
     if (narrow) break;
-    count_above(t, middles, tiny, counts);
-    for (size_t s = 0; s < kShifts; ++s) (counts[s] > first + s ? lows[s] : highs[s]) = middles[s];
+    kernels().sturm_counts(t.diagonal.data(), couplings.data(), static_cast<int64_t>(t.diagonal.size()), middles, tiny,
+                           counts);
+    for (size_t s = 0; s < kShifts; ++s) (counts[s] > static_cast<double>(first + s) ? lows[s] : highs[s]) = middles[s];
   }
   for (size_t s = 0; s < kShifts; ++s) values[s] = lows[s] + (highs[s] - lows[s]) / 2;
 }
@@ -186,12 +171,13 @@ Status largest_eigenpairs(Columns matrix, size_t count, std::vector<double>* val
   const double tiny = std::max(scale * kEpsilon * kEpsilon, 1e-300);
   values->assign(count, 0.0);
   *vectors = Columns(n, count);
-  std::vector<double> x(n);
+  std::vector<double> x(n), couplings(n, 0.0);
+  for (size_t i = 1; i < n; ++i) couplings[i] = t.below[i - 1] * t.below[i - 1];
   double next[kShifts];
   for (size_t j = 0; j < count; ++j) {
     if (abort.load(std::memory_order_relaxed))
       return Status::error(Code::aborted, "the aggregation was stopped", "Start it again.");
-    if (j % kShifts == 0) bisect(t, j, low - scale * kEpsilon, high + scale * kEpsilon, scale, tiny, next);
+    if (j % kShifts == 0) bisect(t, couplings, j, low - scale * kEpsilon, high + scale * kEpsilon, scale, tiny, next);
     (*values)[j] = next[j % kShifts];
     // A start that is the same everywhere and along no eigenvector.
     for (size_t i = 0; i < n; ++i) x[i] = 1 + 0.5 * static_cast<double>((i * 7919 + j * 104729) % 1009) / 1009;

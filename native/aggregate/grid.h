@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "aggregate/factorize.h"
+#include "engine/scratch.h"
 #include "engine/status.h"
 
 namespace oneround::aggregate {
@@ -39,6 +40,11 @@ struct GridSum {
 
 // The same of several layers, each on one of `threads` threads. The caller has seen to element_bound.
 Status add_to_grids(std::span<const GridSum> sums, int threads, const std::atomic<bool>& abort);
+
+// values = factor * sum of round(weight * B A), rounded to f32: what grid_values gives of a grid of zeros after
+// add_to_grid, without the grid. [out, in], or `turned` to [in, out].
+Status sum_on_grid(size_t in, size_t out, std::span<const Factors> factors, double factor, bool turned,
+                   Scratch<float>* values, const std::atomic<bool>& abort);
 
 // values = grid * factor, rounded to f32
 void grid_values(std::span<const int64_t> grid, double factor, float* values);

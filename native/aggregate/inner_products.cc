@@ -8,7 +8,7 @@
 namespace oneround::aggregate {
 namespace {
 
-constexpr size_t kDepth = 128;  // rows of W that are packed at once; a tile of the right side then fits the first cache
+constexpr size_t kDepth = 128;  // rows of W that are packed at once; a tile then fits the first cache
 
 // gram[i, j] = sum_k w[k, i] w[k, j], in tiles of product_tile that stay packed until all rows of w have been added.
 // Tiles on and below the diagonal only (i >= j).
@@ -28,24 +28,36 @@ class GramTiles {
       end += (cols_ + rows_ - 1) / rows_ * tile - above;
     }
     sums_.assign(end, 0.0);
-    left_.resize((cols + rows_ - 1) / rows_ * rows_ * kDepth);
-    right_.resize((cols + columns_ - 1) / columns_ * columns_ * kDepth);
+    panels_.resize((cols + columns_ - 1) / columns_ * columns_ * kDepth);
   }
 
   // pack(width, first, n, panel) writes w[.., first + i], i < n, as panel [count][width], with zeros for n <= i <
-  // width.
+  // width. The left side of a tile is a part of another panel: product_columns is a multiple of product_rows.
   template <class Pack>
   void add(size_t count, const Pack& pack) {
-    for (size_t i = 0; i < cols_; i += rows_) pack(rows_, i, std::min(rows_, cols_ - i), left_.data() + i * count);
     for (size_t j = 0; j < cols_; j += columns_)
-      pack(columns_, j, std::min(columns_, cols_ - j), right_.data() + j * count);
+      pack(columns_, j, std::min(columns_, cols_ - j), panels_.data() + j * count);
     each_tile([&](size_t i, size_t j, double* sums) {
-      kernels().product_tile(static_cast<int64_t>(count), left_.data() + i * count, right_.data() + j * count, sums);
+      const double* left = panels_.data() + i / columns_ * columns_ * count + i % columns_;
+      kernels().product_tile(static_cast<int64_t>(count), left, static_cast<int64_t>(columns_),
+                             panels_.data() + j * count, sums);
     });
   }
 
   // gram[i, j] for i >= j.
   double at(size_t i, size_t j) const { return sums_[row_places_[i] + column_places_[j]]; }
+
+  // Both triangles; a tile's rows lie in one tile of the panels.
+  void write(Panels* gram) {
+    each_tile([&](size_t row, size_t column, const double* sums) {
+      const size_t high = std::min(rows_, cols_ - row), wide = std::min(columns_, cols_ - column);
+      for (size_t i = 0; i < high; ++i) std::copy_n(sums + i * columns_, columns_, gram->from(row + i, column));
+      for (size_t j = 0; j < wide; ++j) {
+        double* const mirrored = gram->from(column + j, row);
+        for (size_t i = 0; i < high; ++i) mirrored[i] = sums[i * columns_ + j];
+      }
+    });
+  }
 
  private:
   // Calls body(first row, first column, sums). The tile that the diagonal enters may begin above it.
@@ -59,7 +71,7 @@ class GramTiles {
 
   size_t cols_, rows_, columns_;
   std::vector<size_t> row_places_, column_places_;
-  Scratch<double> left_, right_, sums_;
+  Scratch<double> panels_, sums_;
 };
 
 // pack(first row, count, width, first column, n, panel)
@@ -69,7 +81,6 @@ bool add_rows(size_t rows, const auto& pack, GramTiles* tiles, const std::atomic
     const size_t count = std::min(kDepth, rows - first);
     tiles->add(count, [&](size_t width, size_t column, size_t n, double* panel) {
       pack(first, count, width, column, n, panel);
-      for (size_t k = 0; k < count && n < width; ++k) std::fill(panel + k * width + n, panel + (k + 1) * width, 0.0);
     });
   }
   return true;
@@ -91,26 +102,24 @@ bool add_columns(size_t rows, std::span<const StridedColumn> columns, GramTiles*
           const float* from = begin + first * step;
           for (size_t k = 0; k < count; ++k) panel[k * width + i] = static_cast<double>(from[k * step]);
         }
+        for (size_t k = 0; k < count && n < width; ++k) std::fill(panel + k * width + n, panel + (k + 1) * width, 0.0);
       },
       tiles, abort);
 }
 
 }  // namespace
 
-bool column_gram(std::span<const float> w, size_t rows, size_t cols, Columns* gram, const std::atomic<bool>& abort) {
+bool column_gram(std::span<const float> w, size_t rows, size_t cols, Panels* gram, const std::atomic<bool>& abort) {
   GramTiles tiles(cols);
   const bool done = add_rows(
       rows,
       [&](size_t first, size_t count, size_t width, size_t column, size_t n, double* panel) {
-        for (size_t k = 0; k < count; ++k) {
-          const float* from = w.data() + (first + k) * cols + column;
-          for (size_t i = 0; i < n; ++i) panel[k * width + i] = static_cast<double>(from[i]);
-        }
+        kernels().pack_widened(w.data() + first * cols + column, static_cast<int64_t>(cols),
+                               static_cast<int64_t>(count), static_cast<int64_t>(n), static_cast<int64_t>(width),
+                               panel);
       },
       &tiles, abort);
-  for (size_t j = 0; j < cols && done; ++j) {
-    for (size_t i = j; i < cols; ++i) gram->at(i, j) = gram->at(j, i) = tiles.at(i, j);
-  }
+  if (done) tiles.write(gram);
   return done;
 }
 

@@ -84,13 +84,13 @@ bool same(const std::vector<double>& x, const std::vector<double>& y, double tra
 
 }  // namespace
 
-Status krylov_eigenpairs(const Columns& matrix, size_t count, bool* found, std::vector<double>* values,
-                         Columns* vectors, const std::atomic<bool>& abort) {
+Status krylov_eigenpairs(const Panels& matrix, size_t count, bool* found, std::vector<double>* values, Columns* vectors,
+                         const std::atomic<bool>& abort) {
   *found = false;
-  const size_t most = matrix.rows / 2 / kKrylovBlock * kKrylovBlock, probe = kProbeBlocks * kKrylovBlock;
+  const size_t most = matrix.depth() / 2 / kKrylovBlock * kKrylovBlock, probe = kProbeBlocks * kKrylovBlock;
   if (count + 2 * kKrylovBlock > most) return Status::ok();
   double trace = 0;
-  for (size_t i = 0; i < matrix.rows; ++i) trace += matrix.at(i, i);
+  for (size_t i = 0; i < matrix.depth(); ++i) trace += matrix.at(i, i);
   KrylovBasis basis(matrix, most + probe);
   Schedule schedule(count, most);
   Columns coordinates;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "aggregate/columns.h"
+#include "aggregate/panels.h"
 #include "engine/status.h"
 
 namespace oneround::aggregate {
@@ -18,7 +19,7 @@ namespace oneround::aggregate {
 // does. (Or by rounding, 4e-15 of the largest value.) `found` is false, and nothing else set, where that would take a
 // basis of more than half of n: then the whole decomposition costs no more. The start is seeded: the same matrix gives
 // the same bits.
-Status krylov_eigenpairs(const Columns& matrix, size_t count, bool* found, std::vector<double>* values,
-                         Columns* vectors, const std::atomic<bool>& abort);
+Status krylov_eigenpairs(const Panels& matrix, size_t count, bool* found, std::vector<double>* values, Columns* vectors,
+                         const std::atomic<bool>& abort);
 
 }  // namespace oneround::aggregate

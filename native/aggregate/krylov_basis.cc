@@ -26,15 +26,13 @@ double residual(size_t first, const Columns& coupling, const double* coordinates
 
 }  // namespace
 
-KrylovBasis::KrylovBasis(const Columns& matrix, size_t most)
-    : n_(matrix.rows),
-      matrix_(n_, n_),
+KrylovBasis::KrylovBasis(const Panels& matrix, size_t most)
+    : n_(matrix.depth()),
+      matrix_(matrix),
       columns_(n_, most),
       rows_(most, n_),
       projection_(most, most),
-      block_(n_, kKrylovBlock) {
-  for (size_t k = 0; k < n_; ++k) matrix_.set_row(k, 0, matrix.col(k), n_);
-}
+      block_(n_, kKrylovBlock) {}
 
 void KrylovBasis::restart() {
   if (size_ > 0) open_.push_back({size_ - kKrylovBlock, coupling_});
@@ -53,7 +51,7 @@ Status KrylovBasis::grow_to(size_t size, const std::atomic<bool>& abort) {
 
 // Takes the block in and makes the next one, of what M leaves outside of the basis.
 void KrylovBasis::grow() {
-  Columns product(n_, kKrylovBlock);
+  Columns product = Columns::undefined(n_, kKrylovBlock);
   multiply_transposed(matrix_, block_, n_, &product);
   for (size_t j = 0; j < kKrylovBlock; ++j) {
     columns_.set_column(size_ + j, block_.col(j));
@@ -119,7 +117,7 @@ Status KrylovBasis::refine(std::vector<double>* values, Columns* coordinates, co
 }
 
 Columns KrylovBasis::combine(const Columns& coordinates) const {
-  Columns result(n_, coordinates.cols);
+  Columns result = Columns::undefined(n_, coordinates.cols);
   multiply_transposed(rows_, coordinates, size_, &result);
   return result;
 }
@@ -128,7 +126,7 @@ double KrylovBasis::norm(const double* x) const { return std::sqrt(dot(x, x, n_)
 
 // x -= V V' x; returns V' x, [size, columns of x], and whether little was left of a column.
 Columns KrylovBasis::project_out(Columns* x, bool* small) const {
-  Columns inner(size_, x->cols), along(n_, x->cols);
+  Columns inner = Columns::undefined(size_, x->cols), along = Columns::undefined(n_, x->cols);
   multiply_transposed(columns_, *x, n_, &inner);
   multiply_transposed(rows_, inner, size_, &along);
   *small = false;

@@ -22,8 +22,8 @@ inline constexpr double kKrylovRounding = 4e-15;
 // An orthonormal basis V, blocks of kKrylovBlock columns, and its projection V' M V of a symmetric M.
 class KrylovBasis {
  public:
-  // `matrix` [n, n], both triangles; room for `most` columns.
-  KrylovBasis(const Columns& matrix, size_t most);
+  // `matrix` [n, n], both triangles, which must outlive the basis; room for `most` columns.
+  KrylovBasis(const Panels& matrix, size_t most);
 
   size_t size() const { return size_; }
   // Length of a product with a unit vector, so far: about the largest eigenvalue.
@@ -55,7 +55,8 @@ class KrylovBasis {
   size_t n_, size_ = 0;
   uint32_t stream_ = 0;
   double largest_ = 0;
-  Panels matrix_, columns_, rows_;
+  const Panels& matrix_;
+  Panels columns_, rows_;
   Columns projection_, block_, before_, coupling_;
   std::vector<std::pair<size_t, Columns>> open_;  // first column and coupling of blocks that nothing follows
 };

@@ -12,25 +12,29 @@ Panels::Panels(size_t depth, size_t width)
 void Panels::set_row(size_t k, size_t first, const double* values, size_t count) {
   for (size_t j = first; j < first + count;) {
     const size_t lane = j % columns_, wide = std::min(columns_ - lane, first + count - j);
-    std::copy_n(values + (j - first), wide, data_.data() + (j / columns_ * depth_ + k) * columns_ + lane);
+    std::copy_n(values + (j - first), wide, from(k, j));
     j += wide;
   }
 }
 
 void Panels::set_column(size_t j, const double* values) {
-  double* lane = data_.data() + j / columns_ * depth_ * columns_ + j % columns_;
+  double* lane = from(0, j);
   for (size_t k = 0; k < depth_; ++k) lane[k * columns_] = values[k];
 }
 
 void multiply_transposed(const Panels& panels, const Columns& x, size_t depth, Columns* out) {
   const size_t rows = static_cast<size_t>(kernels().product_rows);
   const size_t columns = static_cast<size_t>(kernels().product_columns);
-  std::vector<double> left(depth * rows), sums(rows * columns);
+  Scratch<double> left(depth * rows), sums(rows * columns);
   for (size_t first = 0; first < x.cols; first += rows) {
     const size_t count = std::min(rows, x.cols - first);
     for (size_t i = 0; i < rows; ++i) {
-      const double* column = i < count ? x.col(first + i) : nullptr;
-      for (size_t k = 0; k < depth; ++k) left[k * rows + i] = column == nullptr ? 0 : column[k];
+      if (i >= count) {
+        for (size_t k = 0; k < depth; ++k) left[k * rows + i] = 0;
+      } else {
+        const double* column = x.col(first + i);
+        for (size_t k = 0; k < depth; ++k) left[k * rows + i] = column[k];
+      }
     }
     for (size_t tile = 0; tile * columns < out->rows; ++tile) {
       std::fill(sums.begin(), sums.end(), 0.0);

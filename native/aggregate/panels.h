@@ -12,7 +12,11 @@ namespace oneround::aggregate {
 class Panels {
  public:
   Panels(size_t depth, size_t width);
+  size_t depth() const { return depth_; }
   size_t width() const { return width_; }
+  double at(size_t k, size_t j) const { return data_[place(k, j)]; }
+  // Row k from column j on; what follows it in memory is that row up to the end of j's tile.
+  double* from(size_t k, size_t j) { return data_.data() + place(k, j); }
   // Row k from column `first` on.
   void set_row(size_t k, size_t first, const double* values, size_t count);
   // Column j.
@@ -20,6 +24,8 @@ class Panels {
   const double* tile(size_t index) const { return data_.data() + index * depth_ * columns_; }
 
  private:
+  size_t place(size_t k, size_t j) const { return (j / columns_ * depth_ + k) * columns_ + j % columns_; }
+
   size_t depth_, width_, columns_;
   Scratch<double> data_;
 };

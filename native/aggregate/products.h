@@ -35,7 +35,8 @@ void each_product_row(size_t in, const Factors& f, const PackedRows& a, size_t f
   }
   for (size_t j = 0; j * columns < in; ++j) {
     std::fill(sums.begin(), sums.end(), 0.0);
-    kernels().product_tile(static_cast<int64_t>(f.rank), left.data(), a.tile(j), sums.data());
+    kernels().product_tile(static_cast<int64_t>(f.rank), left.data(), static_cast<int64_t>(rows), a.tile(j),
+                           sums.data());
     const size_t n = std::min(columns, in - j * columns);
     for (size_t i = 0; i < count; ++i) take(i, j * columns, n, sums.data() + i * columns);
   }

@@ -10,6 +10,7 @@
 #include "aggregate/grid.h"
 #include "bind/aggregate.h"
 #include "bind/factors.h"
+#include "engine/kept_pages.h"
 #include "engine/scratch.h"
 
 namespace oneround::bind {
@@ -96,6 +97,7 @@ Napi::Value factorize_on_grid(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     LayerShape shape;
     struct Work {
+      KeptPages pages;  // layers come one after another: what one leaves, the next takes
       Copies copies;
       std::vector<aggregate::Factors> factors;
       aggregate::FactorizedDense result;
@@ -111,16 +113,13 @@ Napi::Value factorize_on_grid(const Napi::CallbackInfo& info) {
     return start_job(
         env,
         [work, shape, factor, rank, tolerance](const std::atomic<bool>& abort) {
-          Scratch<int64_t> grid(shape.in * shape.out, 0);
-          const aggregate::GridLayer layer{shape.in, shape.out, grid};
-          const Status status = aggregate::add_to_grid(layer, work->factors, 1, abort);
+          Scratch<float> tall;
+          const Status status = aggregate::sum_on_grid(shape.in, shape.out, work->factors, factor,
+                                                       aggregate::is_wide(shape.in, shape.out), &tall, abort);
           if (!status.is_ok()) return status;
-          // Each is given back before the next is taken: fresh memory costs as much as some of the sums.
+          // Given back before more is taken: fresh memory costs as much as some of the sums.
           work->copies = Copies();
-          Scratch<float> values(grid.size());
-          aggregate::grid_values(grid, factor, values.data());
-          grid = Scratch<int64_t>();
-          return aggregate::factorize_dense(shape.in, shape.out, values, rank, tolerance, &work->result, abort);
+          return aggregate::factorize_tall(shape.in, shape.out, tall, rank, tolerance, &work->result, abort);
         },
         [work](Napi::Env e) -> Napi::Value { return to_factors(e, work->result); });
   });
@@ -139,15 +138,19 @@ Napi::Value factorize_grid(const Napi::CallbackInfo& info) {
         !check_size(env, "grid", grid.size(), shape) || !read_double(info[3], "factor", &factor) ||
         !read_size(info[4], "maxRank", 1, kMostFeatures, &rank) || !read_double(info[5], "tolerance", &tolerance))
       return env.Undefined();
-    auto result = std::make_shared<aggregate::FactorizedDense>();
+    struct Work {
+      KeptPages pages;
+      aggregate::FactorizedDense result;
+    };
+    auto work = std::make_shared<Work>();
     return start_job(
         env,
-        [result, shape, grid, factor, rank, tolerance](const std::atomic<bool>& abort) {
+        [work, shape, grid, factor, rank, tolerance](const std::atomic<bool>& abort) {
           Scratch<float> values(grid.size());
           aggregate::grid_values(grid, factor, values.data());
-          return aggregate::factorize_dense(shape.in, shape.out, values, rank, tolerance, result.get(), abort);
+          return aggregate::factorize_dense(shape.in, shape.out, values, rank, tolerance, &work->result, abort);
         },
-        [result](Napi::Env e) -> Napi::Value { return to_factors(e, *result); }, info[2].As<Napi::Object>());
+        [work](Napi::Env e) -> Napi::Value { return to_factors(e, work->result); }, info[2].As<Napi::Object>());
   });
 }
 

@@ -10,9 +10,7 @@
 #include <utility>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "engine/kept_pages.h"
 
 namespace oneround {
 
@@ -48,31 +46,11 @@ struct ScratchAllocator {
 
  private:
   static constexpr size_t kLine = 64;
-  static constexpr size_t kHugePage = size_t{2} << 20;
   static constexpr size_t kLarge = size_t{1} << 20;  // below it a huge page would mostly be waste
 
   static bool is_large(size_t count) { return count * sizeof(T) >= kLarge; }
   static size_t lines(size_t count) { return (count * sizeof(T) + kLine - 1) / kLine * kLine; }
   static size_t pages(size_t count) { return (count * sizeof(T) + kHugePage - 1) / kHugePage * kHugePage; }
-
-#if defined(__linux__)
-  // From the system and back to it: the heap would keep holes between such pieces.
-  static void* take_pages(size_t bytes) {
-    void* const whole = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (whole == MAP_FAILED) return nullptr;
-    char* const first = static_cast<char*>(whole);
-    const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(whole) % kHugePage) % kHugePage;
-    if (before > 0) munmap(first, before);
-    munmap(first + before + bytes, kHugePage - before);
-    // Advice only: without huge pages the memory is the same.
-    madvise(first + before, bytes, MADV_HUGEPAGE);
-    return first + before;
-  }
-  static void give_pages_back(void* memory, size_t bytes) { munmap(memory, bytes); }
-#else
-  static void* take_pages(size_t bytes) { return std::aligned_alloc(kLine, bytes); }
-  static void give_pages_back(void* memory, size_t) { std::free(memory); }
-#endif
 };
 
 // Of numbers only. resize() leaves new ones undefined; assign(count, 0) does not.

@@ -39,7 +39,7 @@ double dot_doubles(const double* x, const double* y, int64_t count) {
 // c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns, in doubles of any kind: packed as for
 // product_tile; one chain over k for each element, each product rounded before it is added.
 void double_tile(int64_t count, const double* a, const double* b, double* c) {
-  double_register_tile<RoundedStep>(count, a, b, c);
+  double_register_tile<RoundedStep>(count, a, kProductRows, b, c);
 }
 
 // y += factor * x
@@ -98,6 +98,25 @@ void rotate_doubles(double* x, double* y, double c, double s, int64_t count) {
     x[i] = c * xi - s * yi;
     y[i] = s * xi + c * yi;
   }
+}
+
+// counts[s] = how many eigenvalues of a tridiagonal matrix lie above x[s] (Sturm's sequence); `couplings` are the
+// squares beside the diagonal, couplings[0] = 0. Each chain of divisions waits for itself, so many shifts go side by
+// side.
+void sturm_counts(const double* diagonal, const double* couplings, int64_t count, const double* x, double tiny,
+                  double* counts) {
+  double pivot[kSturmShifts], above[kSturmShifts];
+  for (int s = 0; s < kSturmShifts; s++) {
+    pivot[s] = 1;
+    above[s] = 0;
+  }
+  for (int64_t i = 0; i < count; i++)
+    for (int s = 0; s < kSturmShifts; s++) {
+      const double next = diagonal[i] - x[s] - couplings[i] / pivot[s];
+      pivot[s] = __builtin_fabs(next) < tiny ? -tiny : next;
+      above[s] += pivot[s] > 0 ? 1.0 : 0.0;
+    }
+  for (int s = 0; s < kSturmShifts; s++) counts[s] = above[s];
 }
 
 }  // namespace oneround::ONEROUND_ISA

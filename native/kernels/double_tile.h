@@ -16,13 +16,14 @@ struct RoundedStep {
   static inline Doubles apply(Doubles a, Doubles b, Doubles sum) { return add_doubles(sum, mul_doubles(a, b)); }
 };
 
-// a, b packed [count][rows or columns]; c [rows][columns]. One chain over k for each element.
+// a [count][rows], its rows `stride` apart; b packed [count][columns]; c [rows][columns]. One chain over k for each
+// element.
 template <class Step>
-static inline void double_register_tile(int64_t count, const double* a, const double* b, double* c) {
+static inline void double_register_tile(int64_t count, const double* a, int64_t stride, const double* b, double* c) {
   Doubles sum[kProductRows][kProductVectors];
   for (int i = 0; i < kProductRows; i++)
     for (int v = 0; v < kProductVectors; v++) sum[i][v] = load_doubles(c + i * kProductColumns + v * kDoubles);
-  for (int64_t k = 0; k < count; k++, a += kProductRows, b += kProductColumns) {
+  for (int64_t k = 0; k < count; k++, a += stride, b += kProductColumns) {
     Doubles row[kProductVectors];
     for (int v = 0; v < kProductVectors; v++) row[v] = load_doubles(b + v * kDoubles);
     for (int i = 0; i < kProductRows; i++) {

@@ -1,15 +1,18 @@
 // Products of f32 numbers summed in double, and doubles onto a grid of integers. A product of two f32 numbers has 48
 // bits and is exact in double, so a fused multiply-add and a multiplication with an addition give the same bits:
 // these sums are the same on every instruction set.
+#include <algorithm>
+
 #include "kernels/double_tile.h"
 #include "kernels/kernel_set.h"
 
 namespace oneround::ONEROUND_ISA {
 
-// c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns; a, b packed [count][rows or columns] and c
-// [rows][columns]. Every number of a and b is an f32 number. One chain over k for each element.
-void product_tile(int64_t count, const double* a, const double* b, double* c) {
-  double_register_tile<ExactStep>(count, a, b, c);
+// c[i,j] += sum_k a[k,i] b[k,j], i < kProductRows, j < kProductColumns; a [count][rows], its rows `stride` apart; b
+// packed [count][columns] and c [rows][columns]. Every number of a and b is an f32 number. One chain over k for each
+// element.
+void product_tile(int64_t count, const double* a, int64_t stride, const double* b, double* c) {
+  double_register_tile<ExactStep>(count, a, stride, b, c);
 }
 
 // Adding 1.5 * 2^52 to a number below 2^51 leaves it rounded, ties to even, in the low bits of the sum.
@@ -62,6 +65,35 @@ void products_to_grid(int64_t count, const int64_t* ranks, const double* weights
       int64_t* const at = grid + i * stride + v * kDoubles;
       store_longs(at, add_longs(load_longs(at), load_longs(total + i * kGridColumns + v * kDoubles)));
     }
+}
+
+// panel[k,i] = b[i,k] for i < rows, 0 up to kGridRows; k < rank
+void pack_grid_rows(const float* b, int64_t rows, int64_t rank, double* panel) {
+  if (rows < kGridRows) std::fill_n(panel, rank * kGridRows, 0.0);
+  int64_t k = 0;
+  for (; rows == kGridRows && k + kDoubles <= rank; k += kDoubles) {
+    double wide[kGridRows][kDoubles];
+    for (int i = 0; i < kGridRows; i++) store_doubles(wide[i], widen(b + i * rank + k));
+    for (int j = 0; j < kDoubles; j++)
+      for (int i = 0; i < kGridRows; i++) panel[(k + j) * kGridRows + i] = wide[i][j];
+  }
+  for (; k < rank; k++)
+    for (int64_t i = 0; i < rows; i++) panel[k * kGridRows + i] = static_cast<double>(b[i * rank + k]);
+}
+
+// panel[k,j] = x[k,j] for j < columns, 0 up to `width`, k < rows; rows of x are `stride` apart.
+void pack_widened(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t width, double* panel) {
+  for (int64_t k = 0; k < rows; k++, x += stride, panel += width) {
+    int64_t j = 0;
+    for (; j + kDoubles <= columns; j += kDoubles) store_doubles(panel + j, widen(x + j));
+    for (; j < columns; j++) panel[j] = static_cast<double>(x[j]);
+    for (; j < width; j++) panel[j] = 0;
+  }
+}
+
+// values[i] = x[i] * factor in double, rounded to f32
+void scaled_longs(const int64_t* x, double factor, int64_t count, float* values) {
+  for (int64_t i = 0; i < count; i++) values[i] = static_cast<float>(static_cast<double>(x[i]) * factor);
 }
 
 // y += factor * x in double, two roundings.

@@ -51,9 +51,12 @@ void adamw(float* parameters, const float* gradient, float* first, float* second
 void sgd(float* parameters, const float* gradient, float* velocity, int64_t count, float learning_rate, float momentum,
          float weight_decay, bool nesterov, float gradient_scale);
 
-void product_tile(int64_t count, const double* a, const double* b, double* c);
+void product_tile(int64_t count, const double* a, int64_t stride, const double* b, double* c);
 void products_to_grid(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
                       int64_t* grid, int64_t stride);
+void pack_grid_rows(const float* b, int64_t rows, int64_t rank, double* panel);
+void pack_widened(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t width, double* panel);
+void scaled_longs(const int64_t* x, double factor, int64_t count, float* values);
 void add_widened(const float* x, double factor, int64_t count, double* y);
 void add_widened_squares(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
                          double* squares);
@@ -64,5 +67,7 @@ void add_scaled_doubles(double factor, const double* x, double* y, int64_t count
 double update_and_multiply(double a, const double* x, double b, const double* y, const double* v, double factor,
                            int64_t count, double* z, double* p);
 void rotate_doubles(double* x, double* y, double c, double s, int64_t count);
+void sturm_counts(const double* diagonal, const double* couplings, int64_t count, const double* x, double tiny,
+                  double* counts);
 
 }  // namespace oneround::ONEROUND_ISA

@@ -20,6 +20,9 @@ struct Lines {
   int64_t every = 1;
 };
 
+// Shifts of one sturm_counts: three vectors of the widest set.
+constexpr int kSturmShifts = 24;
+
 struct Kernels {
   const char* name;
   int tile_rows;     // most rows of a register tile
@@ -101,21 +104,26 @@ struct Kernels {
   // --- sums in double that are the same on every instruction set (exact_products.cc, double_rows.cc) ---
   int product_rows;  // rows and columns of product_tile
   int product_columns;
-  // c[i,j] += sum_k a[k,i] b[k,j]; a [count][product_rows], b [count][product_columns], c [rows][columns]; all of a
-  // and b must be f32 numbers
-  void (*product_tile)(int64_t count, const double* a, const double* b, double* c);
+  // c[i,j] += sum_k a[k,i] b[k,j]; a [count][product_rows], its rows `stride` apart; b [count][product_columns], c
+  // [rows][columns]; all of a and b must be f32 numbers
+  void (*product_tile)(int64_t count, const double* a, int64_t stride, const double* b, double* c);
   int grid_rows;  // rows and columns of products_to_grid
   int grid_columns;
   // grid[i,j] += sum_f round(weights[f] * sum_k a_f[k,i] b_f[k,j]) for |weight * sum| < 2^51, f < count; a and b one f
   // behind another, [ranks[f]][grid_rows or grid_columns]; rows of the grid are `stride` apart
   void (*products_to_grid)(int64_t count, const int64_t* ranks, const double* weights, const double* a, const double* b,
                            int64_t* grid, int64_t stride);
-  void (*add_widened)(const float* x, double factor, int64_t count, double* y);  // y += factor * x
+  // panel[k,i] = b[i,k], i < rows <= grid_rows, k < rank; zeros up to grid_rows
+  void (*pack_grid_rows)(const float* b, int64_t rows, int64_t rank, double* panel);
+  // panel[k,j] = x[k,j], j < columns <= width; zeros up to width; rows of x are `stride` apart
+  void (*pack_widened)(const float* x, int64_t stride, int64_t rows, int64_t columns, int64_t width, double* panel);
+  void (*scaled_longs)(const int64_t* x, double factor, int64_t count, float* values);  // values = x * factor
+  void (*add_widened)(const float* x, double factor, int64_t count, double* y);         // y += factor * x
   // y += sum_f factors[f] x_f, one after another, and squares[f] = sum_j x_f[j]^2
   void (*add_widened_squares)(int64_t files, const float* const* x, const double* factors, int64_t count, double* y,
                               double* squares);
   double (*sum_of_squares)(const float* x, int64_t count);
-  // product_tile of any doubles: products are rounded before they are added
+  // product_tile of any doubles, of packed a: products are rounded before they are added
   void (*double_tile)(int64_t count, const double* a, const double* b, double* c);
   double (*dot_doubles)(const double* x, const double* y, int64_t count);
   void (*add_scaled_doubles)(double factor, const double* x, double* y, int64_t count);  // y += factor * x
@@ -123,6 +131,10 @@ struct Kernels {
   double (*update_and_multiply)(double a, const double* x, double b, const double* y, const double* v, double factor,
                                 int64_t count, double* z, double* p);
   void (*rotate_doubles)(double* x, double* y, double c, double s, int64_t count);  // x, y = c x - s y, s x + c y
+  // counts[s] = eigenvalues above x[s], s < kSturmShifts, of the tridiagonal matrix with this diagonal and the squares
+  // `couplings` beside it, [0] = 0; pivots below `tiny` count as negative
+  void (*sturm_counts)(const double* diagonal, const double* couplings, int64_t count, const double* x, double tiny,
+                       double* counts);
 
   // --- what the machine can do at most (peak.cc) ---
   double (*peak)(int64_t iterations, bool bf16, float* sink);  // returns the operations done

@@ -65,6 +65,9 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
     kGridRows,
     kGridColumns,
     ONEROUND_ISA::products_to_grid,
+    ONEROUND_ISA::pack_grid_rows,
+    ONEROUND_ISA::pack_widened,
+    ONEROUND_ISA::scaled_longs,
     ONEROUND_ISA::add_widened,
     ONEROUND_ISA::add_widened_squares,
     ONEROUND_ISA::sum_of_squares,
@@ -73,6 +76,7 @@ const Kernels* ONEROUND_JOIN(kernels_, ONEROUND_ISA)() {
     ONEROUND_ISA::add_scaled_doubles,
     ONEROUND_ISA::update_and_multiply,
     ONEROUND_ISA::rotate_doubles,
+    ONEROUND_ISA::sturm_counts,
     ONEROUND_ISA::peak,
     ONEROUND_ISA::read_all,
   };

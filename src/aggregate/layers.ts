@@ -48,9 +48,14 @@ export async function overLayers(
   jobs: LayerJobs = {},
 ): Promise<LayerOutcome[]> {
   const outcomes: LayerOutcome[] = []
-  await eachLimited(sums.length, jobs, async (index) => {
+  // The largest first: all threads then end at about the same time.
+  const order = [...sums.keys()].sort((i, j) => sizeOf(sums[j]) - sizeOf(sums[i]))
+  await eachLimited(sums.length, jobs, async (turn) => {
+    const index = order[turn] ?? 0
     const sum = sums[index]
     if (sum !== undefined) outcomes[index] = await method(sum, options)
   })
   return outcomes
 }
+
+const sizeOf = (sum: LayerSum | undefined): number => (sum === undefined ? 0 : sum.in * sum.out)

@@ -1,10 +1,12 @@
 // What several threads share: the pool's tasks, one base under several sessions, and a step that another thread stops.
 // ThreadSanitizer looks for races in these rows; their own errors are wrong counts and other bits.
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <thread>
 
+#include "engine/kept_pages.h"
 #include "engine/thread_pool.h"
 #include "op_table.h"
 #include "test_data.h"
@@ -34,6 +36,34 @@ double pool_errors(int threads, int rounds, std::chrono::microseconds rest) {
     }
     if (rest.count() > 0) std::this_thread::sleep_for(rest);
   }
+  return static_cast<double>(wrong);
+}
+
+// Pages that are given back come again while somebody keeps them, to one thread at a time.
+double kept_pages_errors(int threads, int rounds) {
+  std::atomic<int64_t> wrong{0};
+  const KeptPages kept;
+  void* const first = take_pages(kHugePage);
+  give_pages_back(first, kHugePage);
+  void* const larger = take_pages(2 * kHugePage);
+  void* const again = take_pages(kHugePage);
+  if (larger == first || again != first) wrong++;
+  give_pages_back(again, kHugePage);
+  give_pages_back(larger, 2 * kHugePage);
+  std::vector<std::thread> workers;
+  for (int worker = 0; worker < threads; worker++)
+    workers.emplace_back([&, worker] {
+      const KeptPages own;
+      for (int round = 0; round < rounds; round++) {
+        const size_t bytes = kHugePage * static_cast<size_t>(1 + (round + worker) % 2);
+        auto* const last = static_cast<int*>(take_pages(bytes)) + bytes / sizeof(int) - 1;
+        *last = worker;
+        std::this_thread::yield();
+        if (*last != worker) wrong++;
+        give_pages_back(last + 1 - bytes / sizeof(int), bytes);
+      }
+    });
+  for (std::thread& worker : workers) worker.join();
   return static_cast<double>(wrong);
 }
 
@@ -143,6 +173,7 @@ void thread_rows(Table& table) {
       for (int i = 0; i < 100; i++) wrong += pool_errors(threads, i % 3, std::chrono::microseconds(0));
       return wrong;
     });
+    table.row("kept_pages", shape, 0, [=] { return kept_pages_errors(threads, 100); });
   }
   const TinyModel model = tiny_model(2);
   std::shared_ptr<const BaseWeights> base;

@@ -91,50 +91,60 @@ test('the same matrix gives the same bits', async () => {
   expect(two[1]).toEqual(two[0])
 })
 
-test('factors straight from a grid are those of its values, and a grid of many clients is the sum of theirs', async () => {
-  const [inDim, out, step] = [75, 61, 2 ** 30]
-  const pairs = Array.from({ length: 90 }, (_, i) => ({
-    rank: 1 + (i % 7),
-    a: native().random(3, 2 * i, (1 + (i % 7)) * inDim, 'normal'),
-    b: native().random(3, 2 * i + 1, (1 + (i % 7)) * out, 'normal'),
-    weight: step * (1 + (i % 3)),
-  }))
-  const all = new BigInt64Array(inDim * out)
-  await native().addToGrid(inDim, out, all, pairs, 2)
-  const single = new BigInt64Array(inDim * out)
-  for (const pair of pairs.toReversed()) await native().addToGrid(inDim, out, single, [pair], 1)
-  expect(single).toEqual(all)
-  // Several layers at once, one of them new: as if each were alone, for any number of threads.
-  for (const threads of [1, 3]) {
-    const sums = [pairs, pairs.slice(0, 30), pairs.slice(30)].map((some) => ({
-      in: inDim,
-      out,
-      grid: new BigInt64Array(inDim * out),
-      isNew: some === pairs,
-      pairs: some,
+// Layers that are wide and tall, of one block of rows and of several, and ranks of one batch and of several.
+test.each([
+  [75, 61, 90],
+  [61, 75, 230],
+  [47, 211, 40],
+  [211, 47, 40],
+])(
+  'on a grid of %i by %i, %i clients are the sum of each, and factors straight from it are those of its values',
+  async (inDim, out, clients) => {
+    const step = 2 ** 30
+    const pairs = Array.from({ length: clients }, (_, i) => ({
+      rank: 1 + (i % 11),
+      a: native().random(3, 2 * i, (1 + (i % 11)) * inDim, 'normal'),
+      b: native().random(3, 2 * i + 1, (1 + (i % 11)) * out, 'normal'),
+      weight: step * (1 + (i % 3)),
     }))
-    sums[2]!.grid = sums[1]!.grid.slice()
-    await native().addToGrids(sums.slice(0, 2), threads)
-    sums[2]!.grid.set(sums[1]!.grid)
-    await native().addToGrids(sums.slice(2), threads)
-    expect(sums[0]!.grid).toEqual(all)
-    expect(sums[2]!.grid).toEqual(all)
-  }
-  expect(() => native().addToGrids([{ in: 3, out, grid: all, isNew: false, pairs }], 1)).toThrow(/grid is not/)
-  const bad = native().addToGrids([{ in: out, out: inDim, grid: all.slice(), isNew: false, pairs }], 1)
-  await expect(bad).rejects.toMatchObject({ code: 'ARGUMENT' })
-  const rounded = new BigInt64Array(inDim * out)
-  for (const { rank, a, b, weight } of pairs)
-    for (let i = 0; i < out; i++)
-      for (let j = 0; j < inDim; j++) {
-        let sum = 0
-        for (let k = 0; k < rank; k++) sum += b[i * rank + k]! * a[k * inDim + j]!
-        rounded[i * inDim + j]! += BigInt(Math.round(sum * weight))
-      }
-  // Math.round takes ties up, and is right on all others.
-  expect(all.filter((value, e) => value !== rounded[e]).length).toBeLessThan(3)
-  const values = native().gridValues(all, 1 / step)
-  const direct = await native().factorizeOnGrid(inDim, out, pairs, 1 / step, 6, 0)
-  expect(direct).toEqual(await native().factorizeDense(inDim, out, values, 6, 0))
-  expect(await native().factorizeGrid(inDim, out, all, 1 / step, 6, 0)).toEqual(direct)
-})
+    const all = new BigInt64Array(inDim * out)
+    await native().addToGrid(inDim, out, all, pairs, 2)
+    const single = new BigInt64Array(inDim * out)
+    for (const pair of pairs.toReversed()) await native().addToGrid(inDim, out, single, [pair], 1)
+    expect(single).toEqual(all)
+    // Several layers at once, one of them new: as if each were alone, for any number of threads.
+    for (const threads of [1, 3]) {
+      const sums = [pairs, pairs.slice(0, 30), pairs.slice(30)].map((some) => ({
+        in: inDim,
+        out,
+        grid: new BigInt64Array(inDim * out),
+        isNew: some === pairs,
+        pairs: some,
+      }))
+      sums[2]!.grid = sums[1]!.grid.slice()
+      await native().addToGrids(sums.slice(0, 2), threads)
+      sums[2]!.grid.set(sums[1]!.grid)
+      await native().addToGrids(sums.slice(2), threads)
+      expect(sums[0]!.grid).toEqual(all)
+      expect(sums[2]!.grid).toEqual(all)
+    }
+    expect(() => native().addToGrids([{ in: 3, out, grid: all, isNew: false, pairs }], 1)).toThrow(/grid is not/)
+    const bad = native().addToGrids([{ in: out, out: inDim, grid: all.slice(), isNew: false, pairs }], 1)
+    await expect(bad).rejects.toMatchObject({ code: 'ARGUMENT' })
+    const rounded = new BigInt64Array(inDim * out)
+    // Beside this number below 2^51 a double has no fraction: ties go to even.
+    const magic = 1.5 * 2 ** 52
+    for (const { rank, a, b, weight } of pairs)
+      for (let i = 0; i < out; i++)
+        for (let j = 0; j < inDim; j++) {
+          let sum = 0
+          for (let k = 0; k < rank; k++) sum += b[i * rank + k]! * a[k * inDim + j]!
+          rounded[i * inDim + j]! += BigInt(sum * weight + magic - magic)
+        }
+    expect(rounded).toEqual(all)
+    const values = native().gridValues(all, 1 / step)
+    const direct = await native().factorizeOnGrid(inDim, out, pairs, 1 / step, 6, 0)
+    expect(direct).toEqual(await native().factorizeDense(inDim, out, values, 6, 0))
+    expect(await native().factorizeGrid(inDim, out, all, 1 / step, 6, 0)).toEqual(direct)
+  },
+)
