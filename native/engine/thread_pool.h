@@ -23,6 +23,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
+  // Of `count` tasks, the end of those that a worker begins with.
+  int64_t share_end(int64_t count, int worker) const { return count * (worker + 1) / threads(); }
 
   // Calls task(context, i, worker) for each i in [0, count), in any order; returns when all are done.
   // Which worker takes a task must not change a result.

@@ -19,8 +19,8 @@ struct PairStep {
 }  // namespace
 
 void bf16_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
-               float scale, bool accumulate) {
-  any_packed_tile<PairStep>(count, parts, rows, vectors, c, c_stride, m, n, scale, accumulate);
+               float scale, bool accumulate, Lines asked) {
+  any_packed_tile<PairStep>(count, parts, rows, vectors, c, c_stride, m, n, scale, accumulate, asked);
 }
 
 }  // namespace oneround::ONEROUND_ISA

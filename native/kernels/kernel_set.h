@@ -8,7 +8,7 @@
 namespace oneround::ONEROUND_ISA {
 
 void packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
-                 float scale, bool accumulate);
+                 float scale, bool accumulate, Lines asked);
 void tile(int64_t count, const float* a, int64_t row_step, int64_t k_step, int rows, const float* b, int vectors,
           float* c, int64_t c_stride, int m, int n, float scale, bool accumulate);
 void pack_a(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count, float* out);

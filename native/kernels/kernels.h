@@ -13,21 +13,29 @@ struct TilePart {
   const float* b;  // [count][vectors * vector_width]
 };
 
+// Lines of memory that are asked for meanwhile, one every few depths; as many as there are depths for.
+struct Lines {
+  int64_t count = 0;
+  const uint8_t* const* at = nullptr;
+  int64_t every = 1;
+};
+
 // Shifts of one sturm_counts: three vectors of the widest set.
 constexpr int kSturmShifts = 24;
 
 struct Kernels {
   const char* name;
-  int tile_rows;     // rows of a register tile
-  int short_rows;    // rows of the tile for what is left over, and for factors of a small rank
+  int tile_rows;     // most rows of a register tile
+  int short_rows;    // fewest
   int vector_width;  // floats in a vector; a tile is 1 or 2 vectors wide
 
   // --- matrix products (matmul_tile.cc, pack.cc, dequantize.cc) ---
-  // c[i,j] (+)= scale * sum_k a[i,k] * b[k,j], i < m <= rows, j < n <= vectors * vector_width; rows is tile_rows or
-  // short_rows; one FMA chain over k, through all parts, per element.
+  // c[i,j] (+)= scale * sum_k a[i,k] * b[k,j], i < m <= rows, j < n <= vectors * vector_width, rows from short_rows to
+  // tile_rows; one FMA chain over k, through all parts, per element.
   void (*packed_tile)(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
-                      float scale, bool accumulate);
-  // The same with a where it lies: a[i,k] at a[i*row_step + k*k_step], one of the steps 1.
+                      float scale, bool accumulate, Lines asked);
+  // The same with a where it lies: a[i,k] at a[i*row_step + k*k_step], one of the steps 1; rows is tile_rows or
+  // short_rows.
   void (*tile)(int64_t count, const float* a, int64_t row_step, int64_t k_step, int rows, const float* b, int vectors,
                float* c, int64_t c_stride, int m, int n, float scale, bool accumulate);
   // out[k][i] = a[i,k] for i < m, 0 for m <= i < rows
@@ -43,7 +51,7 @@ struct Kernels {
 
   // The same with operands rounded to bf16 in pairs of depths (bf16.h); null where the set has no bf16.
   void (*bf16_tile)(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
-                    float scale, bool accumulate);
+                    float scale, bool accumulate, Lines asked);
   void (*bf16_pack_left)(const float* a, int64_t row_step, int64_t k_step, int m, int rows, int64_t count,
                          uint32_t* out);
   void (*bf16_pack_rows_as_columns)(int type, const uint8_t* const* rows, int n, int64_t first, int64_t count,

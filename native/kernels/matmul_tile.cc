@@ -13,14 +13,14 @@ void any_layout(int64_t count, const float* a, int64_t row_step, int64_t k_step,
   const auto run = row_step == 1 && k_step == rows ? register_tile<FloatStep, rows, vectors, Layout::packed>
                    : k_step == 1                   ? register_tile<FloatStep, rows, vectors, Layout::row_major>
                                                    : register_tile<FloatStep, rows, vectors, Layout::column_major>;
-  run(1, &part, row_step, k_step, c, c_stride, m, n, scale, accumulate);
+  run(1, &part, row_step, k_step, c, c_stride, m, n, scale, accumulate, {});
 }
 
 }  // namespace
 
 void packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride, int m, int n,
-                 float scale, bool accumulate) {
-  any_packed_tile<FloatStep>(count, parts, rows, vectors, c, c_stride, m, n, scale, accumulate);
+                 float scale, bool accumulate, Lines asked) {
+  any_packed_tile<FloatStep>(count, parts, rows, vectors, c, c_stride, m, n, scale, accumulate, asked);
 }
 
 // Unpacked layouts read `rows` rows: the caller packs where fewer are there.

@@ -38,7 +38,7 @@ static inline void write_tile(const Vec (&sum)[rows][vectors], float* c, int64_t
 // m <= rows, n <= vectors * kWidth; b of each part packed [count][vectors * kWidth] elements.
 template <class Step, int rows, int vectors, Layout layout>
 static void register_tile(int part_count, const TilePart* parts, int64_t row_step, int64_t k_step, float* c,
-                          int64_t c_stride, int m, int n, float scale, bool accumulate) {
+                          int64_t c_stride, int m, int n, float scale, bool accumulate, Lines asked) {
   Vec sum[rows][vectors];
 #pragma GCC unroll 16
   for (int i = 0; i < rows; i++)
@@ -51,7 +51,7 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
   for (int p = 0; p < part_count; p++) {
     const int64_t count = parts[p].count;
     const float *a = parts[p].a, *b = parts[p].b;
-    for (int64_t k = 0; k < count; k++) {
+    const auto step = [&](int64_t k) __attribute__((always_inline)) {
       Vec column[vectors];
 #pragma GCC unroll 2
       for (int v = 0; v < vectors; v++) column[v] = load(b + (k * vectors + v) * kWidth);
@@ -61,7 +61,13 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
 #pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) sum[i][v] = Step::apply(x, column[v], sum[i][v]);
       }
+    };
+    int64_t k = 0;
+    for (; asked.count > 0 && k + asked.every <= count; asked.count--) {
+      __builtin_prefetch(*asked.at++, 0, 2);
+      for (const int64_t pause = k + asked.every; k < pause; k++) step(k);
     }
+    for (; k < count; k++) step(k);
   }
   constexpr int width = vectors * kWidth;
   if (m == rows && n == width) {
@@ -76,15 +82,19 @@ static void register_tile(int part_count, const TilePart* parts, int64_t row_ste
     for (int j = 0; j < n; j++) c[i * c_stride + j] = edge[i * width + j];
 }
 
+// The tile of `rows` rows, kShortRows to `most`.
+template <class Step, int vectors, int most = kTileRows>
+static inline auto packed_tile_of(int rows) {
+  if constexpr (most > kShortRows)
+    if (rows < most) return packed_tile_of<Step, vectors, most - 1>(rows);
+  return &register_tile<Step, most, vectors, Layout::packed>;
+}
+
 template <class Step>
 static inline void any_packed_tile(int count, const TilePart* parts, int rows, int vectors, float* c, int64_t c_stride,
-                                   int m, int n, float scale, bool accumulate) {
-  constexpr Layout packed = Layout::packed;
-  const auto run =
-      rows == kTileRows
-          ? (vectors == 2 ? register_tile<Step, kTileRows, 2, packed> : register_tile<Step, kTileRows, 1, packed>)
-          : (vectors == 2 ? register_tile<Step, kShortRows, 2, packed> : register_tile<Step, kShortRows, 1, packed>);
-  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate);
+                                   int m, int n, float scale, bool accumulate, Lines asked) {
+  const auto run = vectors == 2 ? packed_tile_of<Step, 2>(rows) : packed_tile_of<Step, 1>(rows);
+  run(count, parts, 1, rows, c, c_stride, m, n, scale, accumulate, asked);
 }
 
 }  // namespace oneround::ONEROUND_ISA

@@ -41,15 +41,16 @@ int64_t attention_scratch(const CpuContext& context, int64_t longest_segment, At
 void softmax_rows(const Kernels& kernels, const AttentionScratch& scratch, int64_t first, int64_t queries,
                   int64_t window, float* sums, const Matrix& log_sum, int64_t head) {
   const int64_t keys = first + queries;
+  float maxima[kQueryBlock];
   for (int64_t i = 0; i < queries; i++) {
     float* row = scratch.scores + i * scratch.score_stride;
     const int64_t valid = first + i + 1, seen = first_key(first + i, window);
-    float maximum;
-    sums[i] = kernels.exponentials(row + seen, valid - seen, &maximum);
-    log_sum.row(i)[head] = static_cast<float>(logarithm(sums[i]) + maximum);
+    sums[i] = kernels.exponentials(row + seen, valid - seen, maxima + i);
     std::fill(row, row + seen, 0.0f);
     std::fill(row + valid, row + keys, 0.0f);
   }
+  // On their own, so that the processor works at several at a time.
+  for (int64_t i = 0; i < queries; i++) log_sum.row(i)[head] = static_cast<float>(logarithm(sums[i]) + maxima[i]);
 }
 
 namespace ops {
@@ -68,12 +69,15 @@ void attention(void* self, const Matrix& q, const Matrix& k, const Matrix& v, At
     };
     const Matrix qs = part(q, head), ks = part(k, kv_head), vs = part(v, kv_head), ys = part(y, head);
     const WorkerScratch& mine = context.scratch[static_cast<size_t>(worker)];
-    const WorkerProducts products{context, mine, context.bf16 && !shape.exact};
+    RowsAhead ahead;
+    const WorkerProducts products{context, mine, context.bf16 && !shape.exact, &ahead};
     const AttentionScratch scratch = divide_attention_scratch(context, mine.attention, length, shape);
     products.pack_panels(columns_of(ks), 0, dim, 0, length, scratch.k_columns);
     products.pack_panels(rows_of(vs), 0, length, 0, dim, scratch.v_rows);
     for (int64_t first = 0; first < length; first += kQueryBlock) {
       const int64_t queries = std::min(kQueryBlock, length - first), keys = first + queries;
+      ahead.begin(kLinesAtOnce, kDepthsPerLine);
+      ask_for_next_block(ahead, q.slice_rows(segment.first, length), head, dim, first);
       products.multiply(queries, keys, dim, qs.row(first), qs.stride, 1, scratch.k_columns, dim, scratch.scores,
                         scratch.score_stride, scale, false, {Causal::Cut::columns, first});
       float sums[kQueryBlock];

@@ -60,7 +60,8 @@ void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matr
       return m.slice_rows(segment.first, length).slice_cols(h * dim, dim);
     };
     const WorkerScratch& mine = context.scratch[static_cast<size_t>(worker)];
-    const WorkerProducts products{context, mine, context.bf16 && !shape.exact};
+    RowsAhead ahead;
+    const WorkerProducts products{context, mine, context.bf16 && !shape.exact, &ahead};
     const AttentionScratch scratch = divide_attention_scratch(context, mine.attention, length, shape);
     Head head{{},
               part(k, kv_head),
@@ -86,8 +87,14 @@ void attention_backward(void* self, const Matrix& q, const Matrix& k, const Matr
       head.y = part(y, h);
       head.d_y = part(d_y, h);
       head.d_q = part(d_q, h);
-      for (int64_t first = 0; first < length; first += kQueryBlock)
-        backward_block(products, scratch, head, first, std::min(kQueryBlock, length - first));
+      for (int64_t first = 0; first < length; first += kQueryBlock) {
+        const int64_t queries = std::min(kQueryBlock, length - first);
+        ahead.begin(kLinesAtOnce, kDepthsPerLine);
+        ask_for_next_block(ahead, d_y.slice_rows(segment.first, length), h, dim, first);
+        ask_for_next_block(ahead, q.slice_rows(segment.first, length), h, dim, first);
+        ahead.add(rows_of(head.y), first, queries, 0, dim * 4);
+        backward_block(products, scratch, head, first, queries);
+      }
     }
   });
 }

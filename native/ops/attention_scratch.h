@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ops/matmul.h"
+#include "ops/rows_ahead.h"
 
 namespace oneround {
 
@@ -18,6 +19,18 @@ struct AttentionScratch {
   int64_t score_stride = 0;
   int64_t floats = 0;
 };
+
+// Rows of m [length, heads D] that are taken after the block of queries at `first` of a head: the head's next block, or
+// the next head's first.
+inline void ask_for_next_block(RowsAhead& ahead, const Matrix& m, int64_t head, int64_t dim, int64_t first) {
+  const bool ends = first + kQueryBlock >= m.rows;
+  const int64_t next = ends ? 0 : first + kQueryBlock, column = (ends ? head + 1 : head) * dim;
+  if (column < m.cols)
+    ahead.add(rows_of(m), next, std::min(kQueryBlock, m.rows - next), column * 4, (column + dim) * 4);
+}
+
+// Tiles are small here: they ask for lines twice as fast as those of large products.
+constexpr int64_t kLinesAtOnce = 16, kDepthsPerLine = 2;
 
 // The first key that a query sees.
 inline int64_t first_key(int64_t query, int64_t window) {

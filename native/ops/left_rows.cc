@@ -7,40 +7,40 @@ namespace {
 // Depths of quantised weights are converted 32 at a time.
 constexpr int64_t kDepthStep = 32;
 
-// Tile heights of some rows: tall panels, then short ones for what is left.
-struct Heights {
-  int64_t tall, short_;
-};
-Heights heights_of(const Kernels& kernels, int64_t rows) {
-  const int64_t tall = rows / kernels.tile_rows, left = rows % kernels.tile_rows;
-  if (rows > kernels.tile_rows && rows <= 2 * kernels.short_rows)
-    return {0, (rows + kernels.short_rows - 1) / kernels.short_rows};
-  if (left > kernels.short_rows) return {tall + 1, 0};
-  return {tall, (left + kernels.short_rows - 1) / kernels.short_rows};
-}
-
 // How many of some rows to pack at once: parts of even size, since all of b is packed again for each.
 int64_t even_part(const Kernels& kernels, int64_t rows) {
   const int64_t parts = (rows + kGroupRows - 1) / kGroupRows, even = (rows + parts - 1) / parts;
   return (even + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows;
 }
 
+// Panels that some rows are divided into, `shares` at least and as even as they can be: a tile with few rows is as slow
+// as one with many where it waits for its columns, and a share with one panel more is what the others wait for.
+struct Division {
+  int64_t panels;
+  int64_t padded;  // rows of all panels: those of a panel lower than any tile count as a tile's
+};
+Division divide_rows(const Kernels& kernels, int64_t rows, int64_t shares) {
+  const int64_t least = (rows + kernels.tile_rows - 1) / kernels.tile_rows;
+  const int64_t panels = (least + shares - 1) / shares * shares;
+  return {panels, std::max(rows, panels * kernels.short_rows)};
+}
+
 // Rows of one group as panels, as many as still fit `most`; returns how many.
-int64_t add_panels(CpuContext& context, Part& part, int64_t most, int64_t first, int64_t rows, int group) {
+int64_t add_panels(CpuContext& context, Part& part, int64_t most, int64_t first, int64_t rows, int group,
+                   int64_t shares) {
   const Kernels& kernels = context.kernels;
-  const auto padded = [&](const Heights& h) { return h.tall * kernels.tile_rows + h.short_ * kernels.short_rows; };
   const int64_t room = most - part.padded;
-  Heights heights = heights_of(kernels, rows);
-  if (padded(heights) > room) {
+  Division d = divide_rows(kernels, rows, shares);
+  if (d.padded > room) {
     rows = room / kernels.tile_rows * kernels.tile_rows;
-    heights = heights_of(kernels, rows);
+    d = divide_rows(kernels, rows, shares);
   }
-  for (int64_t panel = 0, at = 0; panel < heights.tall + heights.short_; panel++) {
-    const int height = panel < heights.tall ? kernels.tile_rows : kernels.short_rows;
-    context.row_panels.push_back(
-        {first + at, part.padded, height, static_cast<int>(std::min<int64_t>(height, rows - at)), group});
+  for (int64_t panel = 0; panel < d.panels; panel++) {
+    const int64_t at = rows * panel / d.panels;
+    const int count = static_cast<int>(rows * (panel + 1) / d.panels - at);
+    const int height = std::max(kernels.short_rows, count);
+    context.row_panels.push_back({first + at, part.padded, height, count, group});
     part.padded += height;
-    at += height;
   }
   part.rows += rows;
   return rows;
@@ -56,15 +56,26 @@ void add_blocks(std::vector<PackedBlock>& blocks, int index, const Left& left, i
 
 }  // namespace
 
+int64_t row_parts(const CpuContext& context, int64_t rows) {
+  constexpr int64_t kFewestRows = 96;
+  const int64_t threads = context.pool.threads();
+  int64_t most = 1;
+  for (int64_t parts = 2; parts <= threads && rows >= parts * kFewestRows; parts++)
+    if (threads % parts == 0) most = parts;
+  return most;
+}
+
 Part rows_from(CpuContext& context, int64_t m, int64_t first, std::span<const Left> lefts, RowGroups groups) {
   Part part{lefts, first};
   const RowGroup all{0, m};
   const int64_t most = groups.count == 1 ? even_part(context.kernels, m - first) : kGroupRows;
+  const int64_t shares = groups.count == 1 ? row_parts(context, std::min(most, m - first)) : 1;
   context.row_panels.clear();
   for (int64_t g = 0; g < groups.count; g++) {
     const RowGroup& group = groups.data == nullptr ? all : groups.data[g];
     const int64_t end = group.first + group.count, from = std::max(first, group.first);
-    if (end > from && add_panels(context, part, most, from, end - from, static_cast<int>(g)) < end - from) break;
+    if (end > from && add_panels(context, part, most, from, end - from, static_cast<int>(g), shares) < end - from)
+      break;
   }
   return part;
 }

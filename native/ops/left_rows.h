@@ -18,6 +18,9 @@ struct Part {
   size_t end_block = 0;
 };
 
+// Parts of so many rows that threads may take apart.
+int64_t row_parts(const CpuContext& context, int64_t rows);
+
 // The rows from `first` on that are packed together. A panel never holds rows of two groups.
 Part rows_from(CpuContext& context, int64_t m, int64_t first, std::span<const Left> lefts, RowGroups groups);
 

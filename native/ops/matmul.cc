@@ -11,7 +11,6 @@ namespace {
 // A core that keeps its rows finds its panels and its part of c in its own cache, but reads and packs all of b itself.
 // Where one depth of b has more bytes than these for each row of a, it is cheaper to read b once.
 constexpr int64_t kBytesForRow = 12;
-constexpr int64_t kFewestRows = 96;
 
 int64_t bytes_of_depth(const Part& part, const Output& output) {
   int64_t most = 0;
@@ -39,9 +38,7 @@ Division divide(const CpuContext& context, const Part& part, std::span<const Out
   int64_t bytes = 0;
   for (const Output& output : outputs) bytes += bytes_of_depth(part, output);
   Division d;
-  if (bytes <= kBytesForRow * part.rows)
-    for (int64_t parts = 2; parts <= threads && part.rows >= parts * kFewestRows; parts++)
-      if (threads % parts == 0) d.row_parts = parts;
+  if (bytes <= kBytesForRow * part.rows) d.row_parts = row_parts(context, part.rows);
   d.columns_at_once = threads / d.row_parts;
   int64_t chunks = 0;
   for (const Output& output : outputs) chunks += d.chunks(context.panels(output.n));
@@ -49,25 +46,33 @@ Division divide(const CpuContext& context, const Part& part, std::span<const Out
   return d;
 }
 
+// Chunk `chunk` of all outputs' chunks, one output after another.
+Columns chunk_of(const CpuContext& context, const Division& d, std::span<const Output> outputs, int64_t chunk) {
+  for (const Output& output : outputs) {
+    const int64_t panels = context.panels(output.n), of_output = d.chunks(panels);
+    if (chunk >= of_output) {
+      chunk -= of_output;
+      continue;
+    }
+    const int64_t first = panels * chunk / of_output * context.width();
+    const int64_t end = std::min(output.n, panels * (chunk + 1) / of_output * context.width());
+    return {&output, first, end - first};
+  }
+  return {};
+}
+
 void run_outputs(CpuContext& context, const Part& part, std::span<const Output> outputs) {
   if (outputs.empty()) return;
   const Division d = divide(context, part, outputs);
   int64_t chunks = 0;
   for (const Output& output : outputs) chunks += d.chunks(context.panels(output.n));
-  context.pool.for_each(d.row_parts * chunks, [&](int64_t task, int worker) {
-    const int64_t share = task / chunks, rows = static_cast<int64_t>(context.row_panels.size());
-    int64_t chunk = task % chunks;
-    for (const Output& output : outputs) {
-      const int64_t panels = context.panels(output.n), of_output = d.chunks(panels);
-      if (chunk >= of_output) {
-        chunk -= of_output;
-        continue;
-      }
-      const int64_t first = panels * chunk / of_output * context.width();
-      const int64_t end = std::min(output.n, panels * (chunk + 1) / of_output * context.width());
-      return multiply_chunk(context, context.scratch[static_cast<size_t>(worker)], part, output,
-                            rows * share / d.row_parts, rows * (share + 1) / d.row_parts, first, end - first);
-    }
+  const int64_t tasks = d.row_parts * chunks, rows = static_cast<int64_t>(context.row_panels.size());
+  context.pool.for_each(tasks, [&](int64_t task, int worker) {
+    const int64_t share = task / chunks;
+    const bool goes_on = task + 1 < context.pool.share_end(tasks, worker);
+    multiply_chunk(context, context.scratch[static_cast<size_t>(worker)], part, rows * share / d.row_parts,
+                   rows * (share + 1) / d.row_parts, chunk_of(context, d, outputs, task % chunks),
+                   goes_on ? chunk_of(context, d, outputs, (task + 1) % chunks) : Columns{});
   });
 }
 

@@ -42,6 +42,8 @@ struct Output {
   Right rights[kMostRights];
 };
 
+class RowsAhead;
+
 void multiply(CpuContext& context, int64_t m, std::span<const Left> lefts, std::span<const Output> outputs);
 
 // First `inner` from the first `ready` left operands, then `outer` from all; the others may be what `inner` made.
@@ -66,6 +68,7 @@ struct WorkerProducts {
   const CpuContext& context;
   const WorkerScratch& scratch;
   bool bf16;
+  RowsAhead* ahead = nullptr;  // what bf16 tiles ask for
 
   // 32-bit units of a packed depth: one f32, or two bf16.
   int64_t units(int64_t depth) const { return bf16 ? (depth + 1) / 2 : depth; }

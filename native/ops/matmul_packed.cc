@@ -1,5 +1,6 @@
 // Products inside one worker: attention's.
 #include "ops/matmul.h"
+#include "ops/rows_ahead.h"
 
 namespace oneround {
 
@@ -73,7 +74,7 @@ struct LeftPanel {
 
 // In bf16 every panel is packed; in f32 only one that has fewer rows than a tile.
 LeftPanel left_panel(const WorkerProducts& products, const LeftPanel& panel, int64_t count) {
-  const auto& [context, scratch, bf16] = products;
+  const auto& [context, scratch, bf16, ahead] = products;
   const auto& [a, row_step, k_step, height, rows] = panel;
   if (bf16)
     context.kernels.bf16_pack_left(a, row_step, k_step, rows, height, count,
@@ -126,7 +127,8 @@ void WorkerProducts::multiply(int64_t m, int64_t n, int64_t count, const float* 
       const int columns = static_cast<int>(std::min(width, n - j));
       if (bf16) {
         const TilePart part{units(reach.count), left.a, right};
-        kernels.bf16_tile(1, &part, tall, 2, to, c_stride, rows, columns, scale, accumulate);
+        kernels.bf16_tile(1, &part, tall, 2, to, c_stride, rows, columns, scale, accumulate,
+                          ahead != nullptr ? ahead->next() : Lines{});
       } else {
         kernels.tile(reach.count, left.a, left.row_step, left.k_step, tall, right, 2, to, c_stride, rows, columns,
                      scale, accumulate);

@@ -1,5 +1,7 @@
 #include "ops/output_chunk.h"
 
+#include "ops/rows_ahead.h"
+
 namespace oneround {
 
 namespace {
@@ -120,10 +122,11 @@ struct Tiles {
 };
 
 // c[j,i] (+)= the tile
-void run_turned(const Tiles& tiles, const TilePart* parts, const RowPanel& panel, int n, float* c, int64_t c_stride) {
+void run_turned(const Tiles& tiles, const TilePart* parts, const RowPanel& panel, int n, float* c, int64_t c_stride,
+                Lines asked) {
   constexpr int kMostRows = 16;
   float sums[kMostRows * kMaxWidth];
-  tiles.run(tiles.links, parts, panel.height, tiles.vectors, sums, kMaxWidth, panel.rows, n, tiles.scale, false);
+  tiles.run(tiles.links, parts, panel.height, tiles.vectors, sums, kMaxWidth, panel.rows, n, tiles.scale, false, asked);
   for (int j = 0; j < n; j++)
     for (int i = 0; i < panel.rows; i++) {
       float& to = c[j * c_stride + i];
@@ -157,6 +160,23 @@ void pack_chain(const CpuContext& context, const Chunk& chunk, const Chain& chai
   }
 }
 
+// What packing the chain for some columns will read of operands that no cache of a core keeps from chunk to chunk.
+void ask_for_chain(const Part& part, const Chain& chain, const Columns& columns, RowsAhead& ahead) {
+  constexpr int64_t kKept = 1 << 20;
+  const auto& [output, first, count] = columns;
+  for (int l = 0; l < chain.count; l++) {
+    const auto& [block, right, before] = chain.links[l];
+    const RowSource& b = right->b;
+    const int64_t rows = b.rows_are_columns ? output->n : part.lefts[static_cast<size_t>(right->left)].depth;
+    if (right->each != nullptr || rows * b.row_bytes <= kKept) continue;
+    const Type type = static_cast<Type>(b.type);
+    if (b.rows_are_columns)
+      ahead.add(b, first, count, row_bytes(type, block->first), row_bytes(type, block->first + block->count));
+    else
+      ahead.add(b, block->first, block->count, row_bytes(type, first), row_bytes(type, first + count));
+  }
+}
+
 Tiles tiles_of(const CpuContext& context, const Chunk& chunk, const Chain& chain, bool accumulate) {
   const bool bf16 = chunk.part.lefts[static_cast<size_t>(chain.links[0].block->left)].bf16;
   Tiles tiles;
@@ -176,7 +196,7 @@ Tiles tiles_of(const CpuContext& context, const Chunk& chunk, const Chain& chain
 }
 
 // Row panel x column panel p of the chunk.
-void multiply_tile(const Chunk& chunk, const Tiles& tiles, const RowPanel& panel, int64_t p) {
+void multiply_tile(const Chunk& chunk, const Tiles& tiles, const RowPanel& panel, int64_t p, Lines asked) {
   const Output& output = chunk.output;
   TilePart parts[kMostLinks];
   for (int l = 0; l < tiles.links; l++)
@@ -184,19 +204,28 @@ void multiply_tile(const Chunk& chunk, const Tiles& tiles, const RowPanel& panel
   const int n = static_cast<int>(std::min(chunk.width, chunk.count - p * chunk.width));
   const int64_t column = chunk.first + p * chunk.width, row = panel.first, stride = output.c_stride;
   if (output.c_transposed)
-    run_turned(tiles, parts, panel, n, output.c + column * stride + row, stride);
+    run_turned(tiles, parts, panel, n, output.c + column * stride + row, stride, asked);
   else
     tiles.run(tiles.links, parts, panel.height, tiles.vectors, output.c + row * stride + column, stride, panel.rows, n,
-              tiles.scale, tiles.accumulate);
+              tiles.scale, tiles.accumulate, asked);
 }
 
-void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& chain, bool accumulate) {
+// Packed rows of a chain and what is asked for meanwhile, of which a second-level cache of 1 MiB keeps both.
+constexpr int64_t kStaysNear = 700 << 10;
+
+void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& chain, bool accumulate,
+                    RowsAhead& ahead) {
   const bool grouped =
       std::any_of(chain.links, chain.links + chain.count, [](const Link& link) { return link.right->each != nullptr; });
   pack_chain(context, chunk, chain, 0, false);
   const Tiles tiles = tiles_of(context, chunk, chain, accumulate);
   const RowPanel* panels = context.row_panels.data();
   const int64_t column_panels = (chunk.count + chunk.width - 1) / chunk.width;
+  const RowPanel &first_rows = panels[chunk.first_panel], &last_rows = panels[chunk.end_panel - 1];
+  const int64_t padded = last_rows.packed + last_rows.height - first_rows.packed;
+  if (padded * chain.units * 4 + ahead.bytes() <= kStaysNear)
+    ahead.divide((chunk.end_panel - chunk.first_panel) * column_panels);
+  const auto tile = [&](int64_t panel, int64_t p) { multiply_tile(chunk, tiles, panels[panel], p, ahead.next()); };
   for (int64_t from = chunk.first_panel, until; from < chunk.end_panel; from = until) {
     const int group = context.row_panels[static_cast<size_t>(from)].group;
     until = grouped ? from + 1 : chunk.end_panel;
@@ -205,29 +234,37 @@ void multiply_chain(const CpuContext& context, const Chunk& chunk, const Chain& 
     // The operand that fits the first-level cache stays; the other streams from the second.
     if (chunk.width > 16) {
       for (int64_t panel = from; panel < until; panel++)
-        for (int64_t p = 0; p < column_panels; p++) multiply_tile(chunk, tiles, panels[panel], p);
+        for (int64_t p = 0; p < column_panels; p++) tile(panel, p);
     } else {
       for (int64_t p = 0; p < column_panels; p++)
-        for (int64_t panel = from; panel < until; panel++) multiply_tile(chunk, tiles, panels[panel], p);
+        for (int64_t panel = from; panel < until; panel++) tile(panel, p);
     }
   }
 }
 
 }  // namespace
 
-void multiply_chunk(const CpuContext& context, const WorkerScratch& scratch, const Part& part, const Output& output,
-                    int64_t first_panel, int64_t end_panel, int64_t first_column, int64_t columns) {
+void multiply_chunk(const CpuContext& context, const WorkerScratch& scratch, const Part& part, int64_t first_panel,
+                    int64_t end_panel, const Columns& mine, const Columns& next) {
+  const Output& output = *mine.output;
   const int vectors = output.n <= context.kernels.vector_width ? 1 : 2;
   const Chunk chunk{scratch,     part,      output,
-                    first_panel, end_panel, first_column,
-                    columns,     vectors,   vectors * context.kernels.vector_width};
+                    first_panel, end_panel, mine.first,
+                    mine.count,  vectors,   vectors * context.kernels.vector_width};
   bool accumulate = output.accumulate;
   for (size_t b = 0; b < part.first_block; b++) accumulate = accumulate || right_of(output, context.blocks[b]);
-  for (size_t next = part.first_block; next < part.end_block;) {
-    const Chain chain = next_chain(context, part, output, &next);
-    if (chain.count == 0) break;
-    multiply_chain(context, chunk, chain, accumulate);
+  size_t block = part.first_block, next_block = part.first_block;
+  Chain chain = next_chain(context, part, output, &block);
+  while (chain.count > 0) {
+    const Chain following = next_chain(context, part, output, &block);
+    RowsAhead ahead;
+    if (following.count > 0)
+      ask_for_chain(part, following, mine, ahead);
+    else if (next.output != nullptr)
+      ask_for_chain(part, next_chain(context, part, *next.output, &next_block), next, ahead);
+    multiply_chain(context, chunk, chain, accumulate, ahead);
     accumulate = true;
+    chain = following;
   }
 }
 
