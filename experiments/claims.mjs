@@ -221,10 +221,11 @@ const CLAIMS = [
   },
   {
     claim: 'A one-round remedy recovers what averaging loses',
-    needs: ['pooling', 'rivals'],
+    needs: ['pooling', 'rivals', 'smollm2-remedies'],
     told(...groups) {
       const cells = groups.flat().filter(({ asked }) => asked.remedies?.length > 0)
       const names = ['lambda', 'lambda by tensor', 'learned weights', 'Fisher', 'TIES', 'KnOTS', 'median']
+      const recovered = cells.filter((cell) => pooled(cell)?.difference > 0).map(bestRemedy)
       const helped = names.map((name) => {
         const values = cells
           .map((cell) => {
@@ -243,12 +244,24 @@ const CLAIMS = [
         helped
           .filter((row) => row.of > 0)
           .map((row) => `${row.name}: ${row.mean.toFixed(4)} on average, surely better in ${row.sure} of ${row.of}`)
+          .concat(`of what the mean misses of pooling, the best recovers ${recovered.join(', ')}`)
           .join('; '),
         helped.some((row) => row.sure > row.of / 2) ? 'holds for some' : 'holds rarely',
       ]
     },
   },
 ]
+
+/** The remedy that lowers the loss most, as a share of what pooling lowers it below the mean. */
+function bestRemedy(cell) {
+  const { remedies } = cell.asked
+  const rows = Object.keys(remedies[0].losses)
+    .filter((name) => name !== 'mean' && remedies.every(({ losses }) => losses[name]))
+    .map((name) => ({ name, difference: remedyOf(remedies, name).difference }))
+  const best = rows.reduce((least, row) => (row.difference < least.difference ? row : least))
+  const of = cell.settings.base === 'smollm2' ? 'SmolLM2' : nameOf(cell)
+  return `${percent(-best.difference / pooled(cell).difference)} (${of}: ${best.name})`
+}
 
 /** What the best cell of one arm gains over base, as a share of what the best cell of another does; means over seeds. */
 function bestOf(cells, armOf, otherOf) {
