@@ -8,7 +8,7 @@ namespace oneround {
 
 class RowsAhead {
  public:
-  // Bytes [first, end) of rows [row, row + rows) The last piece added is asked for first.
+  // Bytes [first, end) of rows [row, row + rows). The last piece added is asked for first.
   void add(const RowSource& b, int64_t row, int64_t rows, int64_t first, int64_t end) {
     if (count_ == kMostPieces || rows <= 0 || end <= first) return;
     pieces_[count_++] = {b, row, row + rows, first, end};
@@ -23,6 +23,7 @@ class RowsAhead {
   // Instead: forgets what is left, and asks for so many lines a step, one every `every` depths.
   void begin(int64_t lines, int64_t every) {
     count_ = 0;
+    lines_ = 0;
     at_ = end_ = nullptr;
     at_once_ = lines;
     every_ = every;
