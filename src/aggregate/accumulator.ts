@@ -5,18 +5,16 @@
 import { availableParallelism } from 'node:os'
 import type { Layer } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
-import type { FactorPair } from '../native/binding/factors.js'
 import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
-import { refusal } from '../update/refusal.js'
 import type { Update, UpdateInfo } from '../update/update.js'
-import { FactorRooms } from './factor-rooms.js'
-import { addToGrid, gridStep, MOST_STEPS, MOST_SUM, negative, onGrid } from './grid.js'
+import { FactorRoom } from './factor-room.js'
+import { addToGrid, negative } from './grid.js'
+import { addendOf, checkFits, stepsOf } from './grid-addends.js'
 import { gridGroups } from './grid-groups.js'
 import { eachLimited, type LayerJobs } from './layers.js'
 import { isDense } from './method.js'
 import { byClient } from './sums.js'
-import { weightOf } from './weights.js'
 
 /** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
 export type Keep = 'updates' | 'sums'
@@ -42,22 +40,35 @@ export interface Member {
   factors: Map<string, Factors>
 }
 
+/** Whose factors wait to be summed, and what holds them. */
+interface Waiting {
+  members: Member[]
+  room: FactorRoom
+}
+
 export class Accumulator {
   readonly members = new Map<string, Member>()
   /** by layer: sum over the members, [out, in], in steps */
   readonly grids = new Map<string, BigInt64Array>()
-  /** whose factors wait to be summed, and the blocks that hold them */
-  #waiting: { members: Member[]; blocks: Float32Array[] } = { members: [], blocks: [] }
+  /** by layer: factors until it is summed, of no more bytes than half its sum has */
+  readonly #rooms = new Map<string, FactorRoom>()
+  #waiting: Waiting | undefined
+  /** bytes of a room for those who wait: one update always fits */
+  readonly #waitingBytes: number
   /** the sum of those who waited before */
   #running: Promise<void> = Promise.resolve()
-  readonly #rooms = new FactorRooms()
+  /** of those who waited; who waits next takes the last, so there are never more than two */
+  readonly #idle: FactorRoom[] = []
   #broken = false
 
   constructor(
     readonly plan: Plan,
     readonly keep: Keep,
     readonly jobs: LayerJobs,
-  ) {}
+  ) {
+    const update = plan.layers.reduce((sum, { rank, in: inDim, out }) => sum + 4 * rank * (inDim + out), 0)
+    this.#waitingBytes = Math.max(MOST_WAITING.bytes, update)
+  }
 
   /** true where `count` clients leave only the sum of this layer */
   isSummed(layer: Layer, count: number): boolean {
@@ -83,20 +94,20 @@ export class Accumulator {
       this.members.set(info.client, { info, sha256, steps: 0, factors: own })
       return
     }
-    const member: Member = { info, sha256, steps: this.#bound(info, own), factors: new Map() }
-    const block = this.#hold(member, own)
+    const steps = stepsOf(this.plan, info, own)
+    checkFits(this.members.values(), [{ info, steps }])
+    const { factors, bytes } = this.#hold(own)
+    const member: Member = { info, sha256, steps, factors }
     this.members.set(info.client, member)
-    if (block.length === 0) return
-    const { members, blocks } = this.#waiting
+    if (bytes === 0) return
+    const { members, room } = this.#nextSum()
     members.push(member)
-    blocks.push(block)
-    if (members.length >= MOST_WAITING.clients || (blocks.length + 1) * block.byteLength > MOST_WAITING.bytes)
-      await this.#sumWaiting()
+    if (members.length >= MOST_WAITING.clients || room.used + bytes > MOST_WAITING.bytes) await this.#sumWaiting()
   }
 
   /**
-   * Waits for the sum that runs, where the blocks that it holds and one more would be too much memory: `add` then takes
-   * the same block again. An update that somebody else can change is to be checked after this.
+   * Waits for the sum that runs, where its room and one more would be too much memory: `add` then takes the same room
+   * again. An update that somebody else can change is to be checked after this.
    */
   async ready({ adapter }: Update): Promise<void> {
     const bytes = adapter.layers.reduce((sum, { a, b }) => sum + a.byteLength + b.byteLength, 0)
@@ -109,41 +120,46 @@ export class Accumulator {
     await this.#ended()
   }
 
-  /** Copies a client's factors: those of layers that stay factors to their rooms, all others to the block that it returns. */
-  #hold(member: Member, own: ReadonlyMap<string, Factors>): Float32Array {
-    const summed = new Set(this.#summed(this.members.size + 1))
-    const isWaiting = (layer: Layer) => summed.has(layer) && own.has(layer.name)
-    const count = this.plan.layers
-      .filter(isWaiting)
-      .reduce((sum, { rank, in: inDim, out }) => sum + rank * (inDim + out), 0)
-    const block = count === 0 ? new Float32Array() : this.#rooms.block(count)
-    let at = 0
-    const copy = (values: Float32Array): Float32Array => {
-      const kept = block.subarray(at, at + values.length)
-      kept.set(values)
-      at += values.length
-      return kept
-    }
+  /**
+   * Copies the factors of one client more: those of layers that stay factors to their rooms, all others, of so many
+   * bytes, to where they wait.
+   */
+  #hold(own: ReadonlyMap<string, Factors>): { factors: Map<string, Factors>; bytes: number } {
+    const factors = new Map<string, Factors>()
+    let bytes = 0
     for (const layer of this.plan.layers) {
-      const factors = own.get(layer.name)
-      if (factors === undefined) continue
-      const { a, b } = factors
-      member.factors.set(layer.name, isWaiting(layer) ? { a: copy(a), b: copy(b) } : this.#rooms.place(layer, factors))
+      const found = own.get(layer.name)
+      if (found === undefined) continue
+      const waits = this.isSummed(layer, this.members.size + 1)
+      if (waits) bytes += found.a.byteLength + found.b.byteLength
+      factors.set(layer.name, (waits ? this.#nextSum().room : this.#roomOf(layer)).place(found))
     }
-    return block
+    return { factors, bytes }
+  }
+
+  #nextSum(): Waiting {
+    this.#waiting ??= { members: [], room: this.#idle.pop() ?? new FactorRoom(this.#waitingBytes) }
+    return this.#waiting
+  }
+
+  #roomOf({ name, in: inDim, out }: Layer): FactorRoom {
+    const room = this.#rooms.get(name) ?? new FactorRoom(4 * inDim * out)
+    this.#rooms.set(name, room)
+    return room
   }
 
   /** Begins to sum what waits, once the sum before has ended. */
   async #sumWaiting(): Promise<void> {
     await this.#ended()
     this.#checkUsable()
-    const { members, blocks } = this.#waiting
-    if (members.length === 0) return
-    this.#waiting = { members: [], blocks: [] }
+    if (this.#waiting === undefined) return
+    const { members, room } = this.#waiting
+    this.#waiting = undefined
     const all = [...this.members.values()]
     this.#running = this.#change(async () => {
       await this.#sumLoose(all, members)
-      this.#rooms.giveBack(blocks)
+      room.rewind()
+      this.#idle.push(room)
     })
     // Whoever comes next is told.
     this.#running.catch(() => undefined)
@@ -163,15 +179,17 @@ export class Accumulator {
       const sums = (groups[index] ?? []).map((layer) => {
         const grid = this.grids.get(layer.name)
         const loose = (grid === undefined ? all : late).filter((member) => member.factors.has(layer.name))
-        const pairs = loose.map((member) => this.#addend(layer, member))
+        const pairs = loose.map((member) => addendOf(this.plan, layer, member))
+        const { name, in: inDim, out } = layer
         const isNew = grid === undefined
-        return { ...layer, loose, pairs, isNew, grid: grid ?? new BigInt64Array(layer.in * layer.out) }
+        return { name, in: inDim, out, loose, pairs, isNew, grid: grid ?? new BigInt64Array(inDim * out) }
       })
       await native().addToGrids(sums, this.jobs.threads ?? availableParallelism())
       for (const { name, grid, loose } of sums) {
         this.grids.set(name, grid)
         for (const member of loose) member.factors.delete(name)
-        this.#rooms.release(name)
+        this.#rooms.get(name)?.empty()
+        this.#rooms.delete(name)
       }
     })
   }
@@ -193,13 +211,13 @@ export class Accumulator {
       await this.#eachLayer(this.#summed(count), async (layer) => {
         const grid = this.grids.get(layer.name)
         if (grid === undefined) return
-        await addToGrid(layer, grid, [negative(this.#addend(layer, member, own?.get(layer.name)))])
+        await addToGrid(layer, grid, [negative(addendOf(this.plan, layer, member, own))])
       })
       for (const layer of back) {
         this.grids.delete(layer.name)
         for (const [other, factors] of others) {
           const kept = factors.get(layer.name)
-          if (kept !== undefined) other.factors.set(layer.name, this.#rooms.place(layer, kept))
+          if (kept !== undefined) other.factors.set(layer.name, this.#roomOf(layer).place(kept))
         }
       }
       this.members.delete(member.info.client)
@@ -210,7 +228,7 @@ export class Accumulator {
   async merge(other: Accumulator): Promise<void> {
     await this.settle()
     await other.settle()
-    this.#checkSum(other.sorted())
+    checkFits(this.members.values(), other.sorted())
     await this.#change(async () => {
       for (const [name, theirs] of other.grids) {
         const mine = this.grids.get(name)
@@ -232,40 +250,6 @@ export class Accumulator {
       const layer = layers[index]
       if (layer !== undefined) await body(layer)
     })
-  }
-
-  #addend(layer: Layer, member: Member, factors = member.factors.get(layer.name)): FactorPair {
-    if (factors === undefined)
-      throw new OneroundError('NATIVE', `The factors of client '${member.info.client}' are gone.`, {
-        fix: 'Please report this as a defect.',
-      })
-    const { weights } = this.plan.aggregate
-    return onGrid({ ...layer, ...factors }, weightOf(weights, member.info), gridStep(weights))
-  }
-
-  /** Largest element that this client can have on the grid; refused where it does not fit, alone or with the others. */
-  #bound(info: UpdateInfo, factors: ReadonlyMap<string, Factors>): number {
-    const member: Member = { info, sha256: '', steps: 0, factors: new Map(factors) }
-    for (const layer of this.plan.layers)
-      member.steps = Math.max(member.steps, native().elementBound(layer.in, layer.out, [this.#addend(layer, member)]))
-    this.#checkSum([member])
-    return member.steps
-  }
-
-  #checkSum(more: readonly Member[]): void {
-    let total = [...this.members.values()].reduce((sum, { steps }) => sum + steps, 0)
-    for (const { info, steps } of more) {
-      total += steps
-      if (steps < MOST_STEPS && total < MOST_SUM) continue
-      const [value, limit] = steps < MOST_STEPS ? [total, MOST_SUM] : [steps, MOST_STEPS]
-      throw refusal(
-        info.client,
-        'grid',
-        `elements of up to ${value.toExponential(2)} steps of the grid`,
-        `below ${limit.toExponential(2)}`,
-        "Keep updates instead of sums, or plan with weights 'uniform'.",
-      )
-    }
   }
 
   async #found(member: Member, updateOf: (member: Member) => Promise<Update | undefined>): Promise<Update> {

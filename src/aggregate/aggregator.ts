@@ -5,6 +5,7 @@ import { OneroundError } from '../errors.js'
 import type { OverlayLayer } from '../native/binding/overlay.js'
 import { sha256Of } from '../text/digest.js'
 import { checkUpdate } from '../update/checks.js'
+import { digestOfLayers } from '../update/digest.js'
 import { type Plan, planSha256, type Weights } from '../update/plan.js'
 import { type PlanHeader, planHeader } from '../update/plan-header.js'
 import {
@@ -118,6 +119,7 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
   // One after another: an update that arrives while another is taken in must not meet half a sum.
   let queue: Promise<unknown> = Promise.resolve()
   const planHash = planSha256(plan)
+  const digest = digestOfLayers(plan.layers)
   const header = planHeader(plan)
   const room = reusedRoom()
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -148,8 +150,9 @@ export async function openAggregator(plan: Plan, state?: string, o: AggregatorOp
           round: o.round ?? reference.round,
           startSha256: o.startSha256 ?? reference.startSha256,
           start: o.startSha256 === undefined ? undefined : o.start,
-          taken: new Set(sums.members.keys()),
+          taken: sums.members,
           planHash,
+          digest,
         })
         if (isFile) await sums.ready(update)
         await sums.add(update, sha256())

@@ -47,7 +47,7 @@ export function openDenseAggregator(plan: Plan, o: AggregatorOptions, state?: st
         round: o.round ?? first?.info.round ?? info.round,
         startSha256: o.startSha256 ?? first?.info.startSha256 ?? info.startSha256,
         start: o.startSha256 === undefined ? undefined : o.start,
-        taken: new Set(taken.keys()),
+        taken,
       })
       taken.set(info.client, { info, source })
       return info

@@ -38,11 +38,12 @@ function exponent(value: number): number {
 
 /** The factors of a client's layer as its addend: weights in steps. */
 export function onGrid(
-  layer: Pick<Layer, 'scale'> & { rank: number; a: Float32Array; b: Float32Array },
+  { rank, scale }: Pick<Layer, 'rank' | 'scale'>,
+  { a, b }: Pick<FactorPair, 'a' | 'b'>,
   weight: number,
   step: number,
 ): FactorPair {
-  return { rank: layer.rank, a: layer.a, b: layer.b, weight: (weight * layer.scale) / step }
+  return { rank, a, b, weight: (weight * scale) / step }
 }
 
 /** grid += sum of the addends */

@@ -105,7 +105,7 @@ function checkTotals(plan: Plan, members: readonly Member[], file: string): void
 /** Factors that are kept cannot be larger on the grid than their client's steps say: later sums rely on that. */
 export function checkSteps(plan: Plan, layer: Layer, { info, steps }: Member, factors: Factors, file: string): void {
   const { weights } = plan.aggregate
-  const addend = onGrid({ ...layer, ...factors }, weightOf(weights, info), gridStep(weights))
+  const addend = onGrid(layer, factors, weightOf(weights, info), gridStep(weights))
   const bound = native().elementBound(layer.in, layer.out, [addend])
   if (bound <= steps) return
   throw breaks(

@@ -85,7 +85,7 @@ export function layerSum(
     const step = gridStep(weights)
     const addends = summands.flatMap((summand, i): FactorPair[] => {
       const part = parts[i]
-      return part === undefined || summand.raw === 0 ? [] : [onGrid(part, summand.raw, step)]
+      return part === undefined || summand.raw === 0 ? [] : [onGrid(part, part, summand.raw, step)]
     })
     sum.denseFactors = (maxRank, tolerance) =>
       native().factorizeOnGrid(layer.in, layer.out, addends, step / totalOf(summands), maxRank, tolerance)

@@ -24,11 +24,13 @@ interface CheckOptions {
   /** what has that digest, where it is at hand: then numbers are compared, and updates need not be hashed for it */
   start?: Pick<Adapter, 'layers' | 'dense'> | undefined
   /** clients already taken in this round */
-  taken?: ReadonlySet<string> | undefined
+  taken?: Pick<ReadonlySet<string>, 'has'> | undefined
   /** see MAX_EFFECT, the default */
   maxEffect?: number | undefined
   /** the plan's hash, where many updates are checked against one plan; default: it is computed */
   planHash?: string | undefined
+  /** `digestOfLayers` of the plan, likewise */
+  digest?: ((layers: readonly AdapterLayer[]) => string) | undefined
 }
 
 /** Throws REFUSED, naming client, rule, value and limit, at the first rule that the update breaks. */
@@ -53,8 +55,7 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
       'Check that the client trained at all.',
     )
   }
-  const isStart = o.start ? isSameAdapter(update.adapter, o.start) : adapterSha256(update.adapter) === o.startSha256
-  if (isStart) {
+  if (isStart(update.adapter, o)) {
     throw refusal(
       client,
       'trained',
@@ -63,6 +64,11 @@ export function checkUpdate(plan: Plan, update: Update, o: CheckOptions): void {
       'Check that the client trained at all.',
     )
   }
+}
+
+function isStart({ layers, dense }: Adapter, { start, startSha256, digest }: CheckOptions): boolean {
+  if (start !== undefined) return isSameAdapter({ layers, dense }, start)
+  return (digest && dense.length === 0 ? digest(layers) : adapterSha256({ layers, dense })) === startSha256
 }
 
 /** Where only a part of the factors trains, the rest must be the plan's, whatever the update was made from. */
@@ -184,28 +190,31 @@ function checkShapes(plan: Plan, update: Update): void {
   }
   if (layers.length !== plan.layers.length)
     throw refusal(client, 'layers', `${layers.length} layers`, `${plan.layers.length}`, fix)
-  const known = new Map(plan.layers.map((layer) => [layer.name, layer]))
-  for (const layer of layers) {
-    const agreed = known.get(layer.name)
+  const isInOrder = layers.every(({ name }, i) => name === plan.layers[i]?.name)
+  const known = new Map(isInOrder ? [] : plan.layers.map((layer) => [layer.name, layer]))
+  layers.forEach((layer, i) => {
+    const agreed = isInOrder ? plan.layers[i] : known.get(layer.name)
     if (agreed === undefined) throw refusal(client, 'layers', `layer '${layer.name}'`, 'only layers of the plan', fix)
-    for (const field of ['in', 'out', 'rank', 'scale'] as const) {
-      if (layer[field] === agreed[field]) continue
-      throw refusal(
-        client,
-        field === 'scale' ? 'scale' : 'shape',
-        `layer '${layer.name}' with ${field} ${layer[field]}`,
-        `${field} ${agreed[field]}`,
-        fix,
-      )
-    }
-  }
+    const field = SIZES.find((size) => layer[size] !== agreed[size])
+    if (field === undefined) return
+    throw refusal(
+      client,
+      field === 'scale' ? 'scale' : 'shape',
+      `layer '${layer.name}' with ${field} ${layer[field]}`,
+      `${field} ${agreed[field]}`,
+      fix,
+    )
+  })
 }
+
+const SIZES = ['in', 'out', 'rank', 'scale'] as const
 
 /** Factors that are finite and within the norm. */
 export function checkLayers(client: string, layers: readonly AdapterLayer[], maxEffect: number): void {
   const found = norms(layers.flatMap(({ a, b }) => [a, b]))
-  for (const [i, layer] of layers.entries())
+  layers.forEach((layer, i) => {
     checkNorms(client, layer, [found[2 * i] ?? Number.NaN, found[2 * i + 1] ?? Number.NaN], maxEffect)
+  })
 }
 
 /** The same rules where the norms of A and B are known already. */

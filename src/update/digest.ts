@@ -3,7 +3,7 @@
  * sharded changes nothing.
  */
 import { createHash } from 'node:crypto'
-import type { Adapter, AdapterLayer } from '../adapter/adapter.js'
+import type { Adapter, AdapterLayer, Layer } from '../adapter/adapter.js'
 import type { DenseDelta } from '../adapter/dense.js'
 
 interface NamedTensor {
@@ -18,11 +18,12 @@ interface NamedTensor {
 function tensorsSha256(tensors: Iterable<NamedTensor>): string {
   const hash = createHash('sha256')
   const sorted = [...tensors].sort(byName)
-  for (const { name, dtype, shape, data } of sorted) {
-    hash.update(`${name}\0${dtype}\0${shape.join(',')}\0`)
-    hash.update(data)
-  }
+  for (const tensor of sorted) hash.update(prefixOf(tensor)).update(tensor.data)
   return hash.digest('hex')
+}
+
+function prefixOf({ name, dtype, shape }: Omit<NamedTensor, 'data'>): string {
+  return `${name}\0${dtype}\0${shape.join(',')}\0`
 }
 
 /**
@@ -46,6 +47,28 @@ export function adapterSha256(adapter: Pick<Adapter, 'layers' | 'dense'>): strin
     tensors.push({ name: `${name}.delta`, dtype: 'F32', shape, data: bytesOf(values) })
   return tensorsSha256(tensors)
 }
+
+/** `adapterSha256` of adapters that have just these layers, for as many as come: names are sorted and written once. */
+export function digestOfLayers(layers: readonly Layer[]): (found: Found) => string {
+  const tensors = layers.flatMap(({ name, in: inDim, out, rank, scale }, index) => {
+    if (rank === 0) return []
+    const scaleBytes = bytesOf(new Float64Array([scale]))
+    return [
+      { name: `${name}.lora_A`, dtype: 'F32', shape: [rank, inDim], of: (found: Found) => found[index]?.a },
+      { name: `${name}.lora_B`, dtype: 'F32', shape: [out, rank], of: (found: Found) => found[index]?.b },
+      { name: `${name}.scale`, dtype: 'F64', shape: [], of: () => scaleBytes },
+    ]
+  })
+  const parts = tensors.sort(byName).map(({ of, ...tensor }) => ({ prefix: Buffer.from(prefixOf(tensor)), of }))
+  return (found) => {
+    if (!found.every((layer, i) => layer.name === layers[i]?.name)) return adapterSha256({ layers: found, dense: [] })
+    const hash = createHash('sha256')
+    for (const { prefix, of } of parts) hash.update(prefix).update(of(found) ?? new Uint8Array())
+    return hash.digest('hex')
+  }
+}
+
+type Found = readonly AdapterLayer[]
 
 /** Whether adapterSha256 of the two is the same, told at the first number that differs. */
 export function isSameAdapter(

@@ -146,9 +146,10 @@ function countOf({ layers }: Plan): number {
 function layersAt(data: Uint8Array, plan: Plan, header: PlanHeader, isKept: boolean): AdapterLayer[] {
   const kept = isKept && isAligned(data) ? data : Uint8Array.from(data)
   const take = ({ first, length }: PlanTensor) => new Float32Array(kept.buffer, kept.byteOffset + 4 * first, length)
-  return plan.layers.map((layer, i) => {
+  return plan.layers.map(({ name, in: inDim, out, rank, scale }, i) => {
     const { a, b } = header.factors[i] as PlanHeader['factors'][number]
-    return { ...layer, a: take(a), b: take(b) }
+    // Spread, each would be a table of its own: much garbage where many updates stream.
+    return { name, in: inDim, out, rank, scale, a: take(a), b: take(b) }
   })
 }
 

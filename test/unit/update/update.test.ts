@@ -8,7 +8,7 @@ import { parseSafetensors, serializeSafetensors } from '../../../src/model/safet
 import { sha256Of } from '../../../src/text/digest.js'
 import { checkUpdate } from '../../../src/update/checks.js'
 import { describeLeaving } from '../../../src/update/describe.js'
-import { adapterSha256, isSameAdapter } from '../../../src/update/digest.js'
+import { adapterSha256, digestOfLayers, isSameAdapter } from '../../../src/update/digest.js'
 import { inspectFile } from '../../../src/update/inspect.js'
 import { parsePlan, planSha256, writePlan } from '../../../src/update/plan.js'
 import { makeReceipt, readReceipt, receiptFile, writeReceipt } from '../../../src/update/receipt.js'
@@ -163,6 +163,18 @@ describe('checks', () => {
     expect(() =>
       checkUpdate(plan, updateOf(), { round: 1, startSha256: START, start: makeAdapter(others) }),
     ).not.toThrow()
+  })
+
+  it('has one digest, whether names are sorted for one adapter or once for many', () => {
+    const { layers } = adapterOf()
+    const [first] = layers as [AdapterLayer]
+    // Between the names of A and of the scale there is room for those of another layer.
+    const nested = [...layers, { ...first, name: `${first.name}.m` }, { ...first, name: 'none', rank: 0 }]
+    const digest = digestOfLayers(nested)
+    const changed = nested.map((layer) => ({ ...layer, b: layer.b.map((value) => value + 1) }))
+    for (const found of [nested, changed, [...nested].reverse()])
+      expect(digest(found)).toBe(adapterSha256({ layers: found, dense: [] }))
+    expect(digest(changed)).not.toBe(digest(nested))
   })
 
   it('has the digest of its bytes', () => {

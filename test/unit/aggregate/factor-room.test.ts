@@ -1,31 +1,34 @@
 import { expect, test } from 'vitest'
-import { FactorRooms } from '../../../src/aggregate/factor-rooms.js'
+import { FactorRoom } from '../../../src/aggregate/factor-room.js'
 import { native } from '../../../src/native/load.js'
 
-const layer = { name: 'x', in: 4, out: 6, rank: 1, scale: 1 }
 const factors = (value: number) => ({ a: new Float32Array(4).fill(value), b: new Float32Array(6).fill(-value) })
 
-test('factors lie one behind another until their layer is released, and beside the room where it is full', () => {
-  const rooms = new FactorRooms()
-  const placed = [1, 2, 3].map((value) => rooms.place(layer, factors(value)))
+test('factors lie one behind another until the room is emptied, and beside it where it is full', () => {
+  const room = new FactorRoom(4 * 24)
+  const placed = [1, 2, 3].map((value) => room.place(factors(value)))
   for (const [i, one] of placed.entries()) expect(one).toEqual(factors(i + 1))
   expect(placed[1]?.a.buffer).toBe(placed[0]?.a.buffer)
   // 24 numbers fit, so two clients' do.
   expect(placed[2]?.a.buffer).not.toBe(placed[0]?.a.buffer)
+  expect(room.used).toBe(80)
   // The addon reads them as any others.
   expect(native().norms([placed[1]!.a, placed[1]!.b])).toEqual(new Float64Array([4, Math.sqrt(24)]))
-  rooms.release('x')
+  room.empty()
   expect(placed[0]?.a).toHaveLength(0)
-  expect(rooms.place(layer, factors(4))).toEqual(factors(4))
+  expect(room.place(factors(4))).toEqual(factors(4))
 })
 
-test('blocks are used again', () => {
-  const rooms = new FactorRooms()
-  const [one, two] = [rooms.block(5), rooms.block(5)]
-  expect(two).not.toBe(one)
-  rooms.giveBack([one])
-  expect(rooms.block(4)).not.toBe(one)
-  expect(rooms.block(5)).toBe(one)
+test('a room that is used again keeps as much memory as was used', () => {
+  const room = new FactorRoom(4 * 100)
+  const { a } = room.place(factors(1))
+  expect(a.buffer.byteLength).toBe(80)
+  room.rewind()
+  expect(a.buffer.byteLength).toBe(40)
+  expect(room.used).toBe(0)
+  const next = room.place(factors(2))
+  expect(next.a.buffer).toBe(a.buffer)
+  expect(next).toEqual(factors(2))
 })
 
 test('norms are finite exactly where every number is', () => {
