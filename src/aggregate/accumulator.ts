@@ -7,38 +7,21 @@ import type { Layer } from '../adapter/adapter.js'
 import { OneroundError } from '../errors.js'
 import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
-import type { Update, UpdateInfo } from '../update/update.js'
+import type { Update } from '../update/update.js'
 import { FactorRoom } from './factor-room.js'
 import { addToGrid, negative } from './grid.js'
 import { addendOf, checkFits, stepsOf } from './grid-addends.js'
 import { gridGroups } from './grid-groups.js'
 import { eachLimited, type LayerJobs } from './layers.js'
+import type { Factors, Keep, Member } from './member.js'
 import { isDense } from './method.js'
 import { byClient } from './sums.js'
-
-/** `updates`: every client's factors. `sums`: factors while they are the smaller form, then the sum on the grid. */
-export type Keep = 'updates' | 'sums'
 
 /**
  * Factors that wait beside the sums: of so many clients, and of so much memory, at most. As many are being summed, unless
  * each takes more than half of it.
  */
 const MOST_WAITING = { clients: 16, bytes: 16 * 2 ** 20 }
-
-export interface Factors {
-  a: Float32Array
-  b: Float32Array
-}
-
-export interface Member {
-  info: UpdateInfo
-  /** of the update file */
-  sha256: string
-  /** bound of its elements on the grid, in steps, over all layers */
-  steps: number
-  /** by layer, there where factors are kept; beside sums nobody but the accumulator has these arrays */
-  factors: Map<string, Factors>
-}
 
 /** Whose factors wait to be summed, and what holds them. */
 interface Waiting {

@@ -16,10 +16,11 @@ import {
   type UpdateInfo,
   updateSha256,
 } from '../update/update.js'
-import { Accumulator, type Keep, type Member } from './accumulator.js'
+import { Accumulator } from './accumulator.js'
 import { openDenseAggregator } from './dense.js'
 import { exactOfSums } from './exact.js'
 import type { LayerJobs } from './layers.js'
+import type { Keep, Member } from './member.js'
 import { type LayerOutcome, type LayerSum, type MethodOptions, type RankRule, relative } from './method.js'
 import { checkMethod, checkSummed } from './method-checks.js'
 import { runMethod } from './methods.js'
@@ -30,7 +31,7 @@ import { checkOverlay, denseLayerSum, layerSum, type Summand } from './sums.js'
 import type { AggregateMethod } from './table.js'
 import { resolveWeights, weightOf } from './weights.js'
 
-export type { Keep } from './accumulator.js'
+export type { Keep } from './member.js'
 export type { RankRule } from './method.js'
 export type { AggregateMethod } from './table.js'
 

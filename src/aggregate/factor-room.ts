@@ -1,4 +1,4 @@
-import type { Factors } from './accumulator.js'
+import type { Factors } from './member.js'
 
 /** Node 20 has it; the ES2023 types do not. */
 interface ResizableBuffer extends ArrayBuffer {

@@ -6,8 +6,8 @@ import { native } from '../native/load.js'
 import type { Plan } from '../update/plan.js'
 import { refusal } from '../update/refusal.js'
 import type { UpdateInfo } from '../update/update.js'
-import type { Factors, Member } from './accumulator.js'
 import { gridStep, MOST_STEPS, MOST_SUM, onGrid } from './grid.js'
+import type { Factors, Member } from './member.js'
 import { weightOf } from './weights.js'
 
 /** @param own the client's factors by layer, where the member has none any more */

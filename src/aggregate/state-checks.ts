@@ -10,8 +10,8 @@ import { checkStated, MAX_EFFECT } from '../update/checks.js'
 import { decodeInfo, type UpdateInfo } from '../update/info.js'
 import { LIMITS } from '../update/limits.js'
 import { type Plan, planSha256 } from '../update/plan.js'
-import type { Factors, Keep, Member } from './accumulator.js'
 import { gridStep, MOST_STEPS, MOST_SUM, onGrid } from './grid.js'
+import type { Factors, Keep, Member } from './member.js'
 import { weightOf } from './weights.js'
 
 const schema = z
